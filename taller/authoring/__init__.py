@@ -1,0 +1,1 @@
+"""Prueba que una lección es sólida: que sus controles distinguen lo correcto de cada error conocido."""

@@ -1,0 +1,22 @@
+"""Controles de caja negra: qué es un control, con qué habla y cómo se convierte en veredicto.
+
+Esto es todo lo que importa un archivo de `checks/`.
+"""
+
+from taller.checking.app import App, Launch
+from taller.checking.check import check, expect
+from taller.wire import ANY, Approx, Matching, Mismatch, OneOf, patience, transcript
+
+__all__ = [
+    "ANY",
+    "App",
+    "Approx",
+    "Launch",
+    "Matching",
+    "Mismatch",
+    "OneOf",
+    "check",
+    "expect",
+    "patience",
+    "transcript",
+]

@@ -1,0 +1,168 @@
+"""Comprueba ejercicios desde el terminal, el portal o las pruebas, con los procesos que hacen falta ya calientes."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from taller.catalog import Exercise
+from taller.runner import Run, Runner, start_runner
+from taller.runner.fresh import FreshProcess
+from taller.runner.runner import Backend, can_fork
+from taller.verdicts import CheckVerdict, ExerciseVerdict
+from taller.wire import patience
+
+CHECK_MODULES = ("taller.wire", "anyio.pytest_plugin", "anyio._backends._asyncio", "taller.services")
+EXERCISE_TIMEOUT = 60.0
+
+OnEvent = Callable[[dict[str, Any]], None]
+OnVerdict = Callable[[ExerciseVerdict], None]
+
+
+@dataclass
+class Session:
+    """Una sesión de controles ya recogidos, a la espera de la señal para empezar."""
+
+    run: Run
+    signal: socket.socket | None
+    checks_version: float
+    events: "asyncio.Queue[dict[str, Any]]"
+
+    def go(self) -> None:
+        if self.signal is not None:
+            self.signal.send(b"g")
+
+    async def close(self) -> None:
+        if self.signal is not None:
+            self.signal.close()
+        await self.run.close()
+
+
+@dataclass
+class Checker:
+    """`with Checker.start() as checker: await checker.check(ejercicio, carpeta)`.
+
+    Mantiene dos procesos calientes: de uno salen las apps y de otro los controles.
+    """
+
+    runner: Runner
+    sessions: Backend
+    runner_fd: int | None
+    _ready: dict[tuple[str, Path], Session] = field(init=False, default_factory=dict)
+
+    @classmethod
+    def start(cls, *, thorough: bool = True) -> Self:
+        """Lanza los procesos sin esperarlos; `thorough` los calienta más, y compensa si se va a comprobar varias veces."""
+        runner = start_runner()
+        if not can_fork():
+            return cls(runner, FreshProcess(), None)
+        from taller.runner.forked import WarmProcess
+
+        assert isinstance(runner.backend, WarmProcess)
+        fd = runner.backend.control.fileno()
+        entry = "taller.checking.session" if thorough else "taller.checking.plugin"
+        return cls(runner, WarmProcess.spawn([*CHECK_MODULES, entry], [fd]), fd)
+
+    def wait_warm(self) -> None:
+        self.runner.backend.wait_warm()
+        self.sessions.wait_warm()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sessions.close()
+        self.runner.close()
+
+    async def check(
+        self, exercise: Exercise, folder: Path, *, seed: str | None = None, on_event: OnEvent = lambda event: None
+    ) -> ExerciseVerdict:
+        """Los controles de un ejercicio sobre el archivo que hay en `folder` (con la forma de `exercises/`).
+
+        `on_event` recibe los avisos de `session` según llegan. Si se cancela, no queda nada en marcha.
+        """
+        started = time.perf_counter()
+        session = self._take_ready(exercise, folder) if seed is None else None
+        session = session or await self._open(exercise, folder, seed or secrets.token_hex(4))
+        try:
+            session.go()
+            checks, problem = await self._follow(exercise, session, on_event)
+        finally:
+            await session.close()
+        return ExerciseVerdict(exercise.id, exercise.title, checks, time.perf_counter() - started, problem)
+
+    async def prepare(self, exercise: Exercise, folder: Path) -> None:
+        """Deja una sesión esperando, para que el próximo `check` de ese ejercicio empiece en el acto."""
+        key = (exercise.id, folder)
+        if can_fork() and key not in self._ready:
+            self._ready[key] = await self._open(exercise, folder, secrets.token_hex(4))
+            for stale in list(self._ready)[:-1]:
+                await self._ready.pop(stale).close()
+
+    async def discard_prepared(self) -> None:
+        for key in list(self._ready):
+            await self._ready.pop(key).close()
+
+    def _take_ready(self, exercise: Exercise, folder: Path) -> Session | None:
+        session = self._ready.pop((exercise.id, folder), None)
+        if session is None or session.run.exit or session.checks_version != _version(exercise):
+            return None
+        return session
+
+    async def _open(self, exercise: Exercise, folder: Path, seed: str) -> Session:
+        events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        ours, theirs = socket.socketpair() if can_fork() else (None, None)
+        arguments = [str(exercise.check_file), "--de", str(folder), "--semilla", seed, "-q", "--no-header", "--tb=native"]
+        request = {
+            "entry": "taller.checking.session",
+            "payload": {"arguments": arguments, "runner_fd": self.runner_fd},
+            "env": dict(os.environ),
+        }
+        with theirs or contextlib.nullcontext():
+            run = await self.sessions.run(request, theirs, on_event=events.put_nowait)
+        return Session(run, ours, _version(exercise), events)
+
+    async def _follow(
+        self, exercise: Exercise, session: Session, on_event: OnEvent
+    ) -> tuple[list[CheckVerdict], str]:
+        checks: list[CheckVerdict] = []
+        try:
+            async with asyncio.timeout(patience(EXERCISE_TIMEOUT)):
+                while (event := await session.events.get())["event"] not in ("finished", "exit"):
+                    if event["event"] == "check":
+                        checks.append(CheckVerdict.from_json(event["check"]))
+                    if event["event"] in ("check", "collected"):
+                        on_event(event)
+        except TimeoutError:
+            return checks, f"Los controles de {exercise.id} no terminaron en {EXERCISE_TIMEOUT:g} s."
+        if event["event"] == "finished" and event["code"] <= 1:
+            return checks, ""
+        last = (session.run.log.strip().splitlines() or ["sin más explicación"])[-1]
+        return checks, f"Los controles de {exercise.id} no se pudieron ejecutar: {last}"
+
+    async def check_all(
+        self, exercises: Sequence[Exercise], folder: Path, *, seed: str | None = None,
+        at_once: int | None = None, on_verdict: OnVerdict = lambda verdict: None,
+    ) -> list[ExerciseVerdict]:
+        """Varios ejercicios a la vez (esperan más que calculan); el resultado conserva su orden."""
+        free = asyncio.Semaphore(at_once or (os.cpu_count() or 1) + 1)
+
+        async def one(exercise: Exercise) -> ExerciseVerdict:
+            async with free:
+                verdict = await self.check(exercise, folder, seed=seed)
+            on_verdict(verdict)
+            return verdict
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(exercise)) for exercise in exercises]
+        return [task.result() for task in tasks]
+
+
+def _version(exercise: Exercise) -> float:
+    return exercise.check_file.stat().st_mtime

@@ -1,0 +1,37 @@
+"""Lo que importa de la salida de una app: ni los avisos de uvicorn ni las entrañas de las bibliotecas."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line (?P<line>\d+)')
+GROUP_PREFIX = re.compile(r"^[ +-]*[|+]-* ?")
+ROUTINE = re.compile(r"^(INFO|WARNING):\s|^ERROR:\s+Exception in ASGI")
+STACK_DUMP = re.compile(r"^(Current thread|Stack|  <|  File .* in |Extension modules)")
+MAX_LINES = 12
+
+
+def relevant(text: str, folder: Path) -> list[str]:
+    """Las últimas líneas que le dicen algo al estudiante; de una traza, sus líneas y el error final."""
+    return list(_without_noise(text.splitlines(), folder))[-MAX_LINES:]
+
+
+def _without_noise(lines: list[str], folder: Path) -> Iterator[str]:
+    in_traceback = ours = False
+    for raw in lines:
+        line = GROUP_PREFIX.sub("", raw)
+        if line.startswith("Traceback (most recent call last)"):
+            in_traceback = True
+        elif not in_traceback:
+            if raw.strip() and not ROUTINE.match(raw) and not STACK_DUMP.match(raw):
+                yield raw
+        elif frame := FRAME.match(line):
+            ours = Path(frame["file"]).is_relative_to(folder)
+            if ours:
+                yield f"{Path(frame['file']).name}, línea {frame['line']}:"
+        elif line.startswith("    "):
+            if ours and set(line.strip()) - set("^~"):
+                yield line
+        elif line.strip():
+            yield line
+            in_traceback = ours = False

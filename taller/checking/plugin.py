@@ -1,0 +1,214 @@
+"""El plugin de pytest de los controles: fixtures, dependencias entre controles y veredictos.
+
+Se usa igual desde `taller comprobar` que con `pytest checks/02_websockets --de soluciones`.
+"""
+
+import os
+import random
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taller.catalog import ROOT, CatalogError, source_folder
+from taller.checking.app import App, Launch, SharedApp
+from taller.checking.check import CheckInfo
+from taller.checking.render import failure_text
+from taller.runner import LaunchError, Runner, start_runner
+from taller.verdicts import CheckVerdict, Status
+from taller.wire import Mismatch, transcript
+
+OnVerdict = Callable[[CheckVerdict], None]
+
+RUNNER = pytest.StashKey[Runner]()
+ON_VERDICT = pytest.StashKey[OnVerdict]()
+FAILED = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("taller")
+    group.addoption("--de", default="ejercicios", help="ejercicios, soluciones o una carpeta (ejercicios)")
+    group.addoption("--semilla", default=None, help="semilla de los datos al azar (una nueva cada vez)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FAILED] = {}
+    if config.option.semilla is None:
+        config.option.semilla = secrets.token_hex(4)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"controles sobre {config.option.de}, semilla {config.option.semilla}"
+
+
+# Fixtures
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def runner(pytestconfig: pytest.Config) -> Iterator[Runner]:
+    """El ejecutor heredado de quien lanzó esta sesión; si no lo hay, uno propio."""
+    if RUNNER in pytestconfig.stash:
+        yield pytestconfig.stash[RUNNER]
+        return
+    own = start_runner()
+    own.backend.wait_warm()
+    yield own
+    own.close()
+
+
+@pytest.fixture(scope="module")
+def app_env() -> dict[str, str]:
+    """El entorno con el que arranca la app; cada archivo de controles puede redefinirla."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def launch(request: pytest.FixtureRequest, runner: Runner, app_env: dict[str, str]) -> Launch:
+    """Arranca procesos de la app: `async with launch(env={"LIMIT": "3"}) as app`."""
+    path = Path(request.path)
+    folder = source_folder(request.config.option.de) / path.parent.name
+    return Launch(runner, folder, path.stem.removeprefix("test_"), app_env)
+
+
+@pytest.fixture(scope="module")
+async def shared_app(launch: Launch) -> AsyncIterator[SharedApp]:
+    shared = SharedApp(launch)
+    yield shared
+    await shared.close()
+
+
+@pytest.fixture
+async def app(shared_app: SharedApp) -> App:
+    """La app del ejercicio, compartida por sus controles mientras siga viva."""
+    transcript.start()
+    return await shared_app.get()
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> random.Random:
+    """Azar reproducible: depende de la semilla y del nombre del control."""
+    return random.Random(f"{request.config.option.semilla}/{request.node.name}")
+
+
+# Dependencias y veredictos
+
+
+def info_of(item: pytest.Item) -> CheckInfo | None:
+    return getattr(getattr(item, "function", None), "check", None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    failed = item.config.stash[FAILED]
+    info = info_of(item)
+    if info is None:
+        return
+    if "launch" in failed:
+        pytest.skip(failed["launch"])
+    for name in info.needs:
+        if name in failed:
+            pytest.skip(f"Depende del control «{failed[name]}», que no se ha superado.")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[None]:
+    report: pytest.TestReport = yield
+    info = info_of(item)
+    if info is None or report.when == "teardown" or (report.when == "setup" and report.passed):
+        return report  # type: ignore[return-value]  # pluggy devuelve así el resultado de un hook envolvente
+    verdict = _verdict(info, report, call)
+    if verdict.status != "passed":
+        failed = item.config.stash[FAILED]
+        failed[info.name] = info.title
+        if call.excinfo and call.excinfo.errisinstance(LaunchError):
+            failed.setdefault("launch", "La app no arranca: mira el primer control.")
+    if verdict.status == "failed":
+        report.longrepr = failure_text(verdict)
+    if ON_VERDICT in item.config.stash:
+        item.config.stash[ON_VERDICT](verdict)
+    return report  # type: ignore[return-value]  # pluggy devuelve así el resultado de un hook envolvente
+
+
+def _verdict(info: CheckInfo, report: pytest.TestReport, call: pytest.CallInfo[None]) -> CheckVerdict:
+    status: Status = "passed" if report.passed else "skipped" if report.skipped else "failed"
+    expected, received = _explain(call.excinfo.value) if call.excinfo else ("", "")
+    return CheckVerdict(
+        number=info.number,
+        name=info.name,
+        title=info.title,
+        status=status,
+        max_points=info.points,
+        todo=info.todo,
+        expected=expected,
+        received=received,
+        hints=list(info.hints),
+        section=info.section,
+        duration_s=round(report.duration, 4),
+        transcript=list(transcript.entries) if status != "skipped" else [],
+    )
+
+
+def _explain(error: BaseException) -> tuple[str, str]:
+    match error:
+        case Mismatch():
+            return error.expected, error.received
+        case LaunchError():
+            return "una app que arranca y atiende conexiones", str(error)
+        case CatalogError():
+            return "una carpeta con ejercicios", str(error)
+        case pytest.skip.Exception():
+            return "", str(error)
+        case _:
+            return "que el control no falle por dentro", f"{type(error).__name__}: {error} (es un fallo del curso)"
+
+
+class SessionHooks:
+    """Lo que quiere saber quien ejecuta una sesión desde dentro de su proceso; por defecto, nada."""
+
+    runner: Runner | None = None
+
+    def on_collected(self, checks: list[dict[str, Any]]) -> None:
+        """Se han recogido los controles: `{"number", "name", "title"}` de cada uno."""
+
+    def on_verdict(self, verdict: CheckVerdict) -> None:
+        """Un control ha terminado."""
+
+
+class Wiring:
+    """Une una sesión de pytest con sus `SessionHooks`."""
+
+    def __init__(self, hooks: SessionHooks) -> None:
+        self.hooks = hooks
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.stash[ON_VERDICT] = self.hooks.on_verdict
+        if self.hooks.runner is not None:
+            config.stash[RUNNER] = self.hooks.runner
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        infos = [info for item in session.items if (info := info_of(item))]
+        self.hooks.on_collected(
+            [{"number": info.number, "name": info.name, "title": info.title} for info in infos]
+        )
+
+
+# Los complementos que aquí no hacen falta; los dos últimos pasarían el recolector de basura al terminar.
+WITHOUT = ("cacheprovider", "junitxml", "pastebin", "doctest", "unraisableexception", "threadexception")
+
+
+def run_pytest(arguments: list[str], hooks: SessionHooks) -> int:
+    """Ejecuta pytest en este proceso y devuelve su código de salida."""
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    disabled = [option for name in WITHOUT for option in ("-p", f"no:{name}")]
+    config = ["-c", str(ROOT / "checks" / "pytest.ini")]
+    return int(pytest.main([*config, *disabled, *arguments], plugins=[Wiring(hooks)]))

@@ -1,0 +1,27 @@
+"""Avisa de cada ejercicio que se guarda, sea cual sea el editor."""
+
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+from watchfiles import Change, awatch
+
+from taller.catalog import Exercise
+
+# Un editor puede escribir varias veces al guardar: se espera a que pasen unos milisegundos sin cambios.
+STEP_MS = 5
+
+
+async def saved(exercises: Iterable[Exercise], folder: Path) -> AsyncIterator[list[Exercise]]:
+    """Los ejercicios cuyo archivo de `folder` acaba de cambiar, cada vez que cambia alguno."""
+    by_path = {(folder / exercise.relative).resolve(): exercise for exercise in exercises}
+    async for changes in awatch(
+        folder,
+        watch_filter=lambda change, path: change != Change.deleted and path.endswith(".py"),
+        step=STEP_MS,
+        rust_timeout=1000,
+        yield_on_timeout=False,
+        raise_interrupt=False,
+    ):
+        touched = {Path(path).resolve() for _, path in changes}
+        if changed := [exercise for path, exercise in by_path.items() if path in touched]:
+            yield changed

@@ -1,0 +1,5 @@
+"""La línea de órdenes: una capa fina sobre las demás partes."""
+
+from taller.cli.main import main
+
+__all__ = ["main"]

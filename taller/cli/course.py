@@ -1,0 +1,138 @@
+"""Órdenes que ponen algo en marcha: el portal, una mini-app, los servicios, un cuaderno, una clase, las pruebas."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import webbrowser
+from typing import Annotated
+
+import typer
+from rich.syntax import Syntax
+
+from taller.catalog import ROOT, CatalogError, Lesson, find_lesson
+from taller.cli.output import console, interactive, say
+from taller.livecoding import Step, find_step, go_to, steps, working_copy
+from taller.portal import serve_portal
+from taller.runner import LaunchError, start_runner
+from taller.services import serve_until_stopped
+
+LessonKey = Annotated[str, typer.Argument(metavar="LECCIÓN", help="por ejemplo, 02")]
+Port = Annotated[int | None, typer.Option("--puerto", metavar="N", min=1, max=65535, help="uno libre si no se dice")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("demo")(demo)
+    app.command("cuaderno")(notebook)
+    app.command("vivo")(live)
+    app.command("servicios")(services)
+    app.command(
+        "pruebas", context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["--ayuda"]}
+    )(tests)
+
+
+def portal(
+    context: typer.Context,
+    port: Port = None,
+    browser: Annotated[bool, typer.Option("--navegador/--sin-navegador", help="abrir el navegador")] = True,
+) -> None:
+    """Taller de APIs en tiempo real. Sin ninguna orden, abre el curso en el navegador."""
+    if context.invoked_subcommand is not None:
+        return
+
+    def on_ready(url: str) -> None:
+        say(f"El curso está en {url}  (Ctrl+C para terminar)")
+        if browser and interactive():
+            webbrowser.open(url)
+
+    asyncio.run(serve_portal(port, on_ready))
+
+
+def demo(key: LessonKey, port: Port = None) -> None:
+    """Arranca la mini-app de una lección."""
+    lesson = find_lesson(key)
+    if not lesson.written:
+        raise CatalogError(f"La lección {key} aún no está escrita. Mira cuáles sí: python3 curso.py lista")
+    asyncio.run(_serve_demo(lesson, port))
+
+
+async def _serve_demo(lesson: Lesson, port: int | None) -> None:
+    runner = start_runner()
+    try:
+        run = await runner.launch(lesson.folder, "app:app", port=port or 0, uvicorn={"log_level": "warning"})
+        await run.ready(20.0)
+        assert run.address is not None
+        say(f"La mini-app de {lesson.title} está en {run.address.http}  (Ctrl+C para terminar)")
+        while run.exit is None:
+            await run.ended(3600.0)
+        raise LaunchError(f"La mini-app {run.exit}. {run.log.strip()[-400:]} Repite: python3 curso.py demo {lesson.slug[:2]}")
+    except OSError as error:
+        raise CatalogError(f"El puerto {port} está ocupado ({error.strerror}). Deja que elija uno: python3 curso.py demo {lesson.slug[:2]}") from error
+    finally:
+        runner.close()
+
+
+def services(
+) -> None:
+    """Arranca Valkey, PostgreSQL y un buzón de correo, y dice cómo conectarse."""
+    try:
+        asyncio.run(serve_until_stopped(say))
+    except KeyboardInterrupt:
+        say("Servicios cerrados.")
+
+
+def notebook(
+    key: LessonKey,
+    execute: Annotated[bool, typer.Option("--ejecutar", help="ejecutarlo entero, sin abrirlo")] = False,
+) -> int:
+    """Abre el cuaderno de una lección en JupyterLab."""
+    lesson = find_lesson(key)
+    if not lesson.notebook.exists():
+        raise CatalogError(f"La lección {key} aún no tiene cuaderno. Mira las lecciones con: python3 curso.py lista")
+    if execute:
+        command = ["-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace", str(lesson.notebook)]
+    else:
+        command = ["-m", "jupyter", "lab", "--ip=127.0.0.1", str(lesson.notebook)]
+    if os.geteuid() == 0 and not execute:
+        command.append("--allow-root")
+    return subprocess.call([sys.executable, *command], cwd=ROOT)
+
+
+def live(
+    key: LessonKey,
+    step: Annotated[int | None, typer.Option("--paso", metavar="N", help="ponerse al día en ese paso")] = None,
+    port: Port = None,
+) -> int:
+    """Programar en directo: un paso, lo que cambia respecto del anterior, y recarga al guardar."""
+    lesson = find_lesson(key)
+    known = steps(lesson)
+    current = find_step(lesson, step or known[0].number)
+    folder = working_copy(current)
+    if step is not None:
+        _go(current, folder)
+    _show_step(current, known)
+    say(f"\nEdita {(folder / 'vivo.py').relative_to(ROOT)}; al guardar se recarga.")
+    if current.number < known[-1].number:
+        say(f"Siguiente paso, en otro terminal: python3 curso.py vivo {lesson.slug[:2]} --paso {current.number + 1}")
+    command = [sys.executable, "-m", "uvicorn", "vivo:app", "--reload", "--port", str(port or 8000)]
+    return subprocess.call([*command, "--reload-dir", str(folder)], cwd=folder)
+
+
+def _go(step: Step, folder: object) -> None:
+    backup = go_to(step, working_copy(step))
+    if backup:
+        say(f"Lo que había queda en {backup.relative_to(ROOT)}")
+
+
+def _show_step(step: Step, known: list[Step]) -> None:
+    previous = next((other for other in known if other.number == step.number - 1), None)
+    console.rule(f"Paso {step.number} de {known[-1].number}")
+    say(step.speech)
+    console.rule("Lo que cambia")
+    changes = step.changes_since(previous)
+    console.print(Syntax(changes, "diff", theme="ansi_dark") if interactive() else changes, markup=False)
+
+
+def tests(context: typer.Context) -> int:
+    """Ejecuta todas las pruebas del curso (los argumentos van a pytest)."""
+    return subprocess.call([sys.executable, "-m", "pytest", *context.args], cwd=ROOT)

@@ -1,0 +1,75 @@
+"""Lo que ve quien usa el terminal: colores sólo donde los hay, y el mismo texto sin ellos."""
+
+import sys
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from taller.catalog import Exercise, Lesson
+from taller.checking.render import failure_text
+from taller.progress import Progress
+from taller.verdicts import CheckVerdict, ExerciseVerdict
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+MARKS = {"passed": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[dim]·[/]", "unstable": "[yellow]?[/]"}
+
+
+def complain(text: str) -> None:
+    """Un problema, en la salida de errores."""
+    errors.print(f"[red]✗[/] {escape(text)}")
+
+
+def say(text: str = "") -> None:
+    console.print(escape(text))
+
+
+def show_verdict(verdict: ExerciseVerdict, *, next_command: str = "") -> None:
+    """El veredicto de un ejercicio: una línea por control y, de los que fallan, todo lo que ayuda."""
+    mark = MARKS["passed"] if verdict.passed else MARKS["failed"]
+    points = f"{verdict.points}/{verdict.max_points}"
+    console.print(f"\n{mark} [bold]{verdict.id} {escape(verdict.title)}[/]  {points} puntos  [dim]{verdict.duration_s:.2f} s[/]")
+    if verdict.problem:
+        console.print(f"  [red]{escape(verdict.problem)}[/]")
+    for check in verdict.checks:
+        show_check(check)
+    if next_command:
+        console.print(f"[dim]Sigue con:[/] {escape(next_command)}")
+
+
+def show_check(check: CheckVerdict) -> None:
+    if check.status == "failed":
+        head, *rest = failure_text(check).splitlines()
+        console.print(f"  {MARKS['failed']} {escape(head)}")
+        for line in rest:
+            console.print(f"  {escape(line)}")
+        return
+    reason = f"  [dim]{escape(check.received)}[/]" if check.status == "skipped" else ""
+    console.print(f"  {MARKS[check.status]} {check.number}. {escape(check.title)}{reason}")
+
+
+def show_course(lessons: Iterable[Lesson], progress: Progress) -> None:
+    """El mapa del curso: lecciones, ejercicios y por dónde va quien lo hace."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("", "Lección o ejercicio", "Puntos", "Archivo"):
+        table.add_column(title, header_style="dim")
+    for lesson in lessons:
+        note = "" if lesson.written else "[dim]aún no está escrita[/]"
+        table.add_row(lesson.slug[:2], f"[bold]{escape(lesson.title)}[/]", "", note)
+        for exercise in lesson.exercises:
+            table.add_row("", *_exercise_cells(exercise, progress))
+    console.print(table)
+
+
+def _exercise_cells(exercise: Exercise, progress: Progress) -> tuple[str, str, str]:
+    record = progress.of(exercise.id)
+    mark = MARKS["passed"] if record.passed_at else MARKS["failed"] if record.attempts else MARKS["skipped"]
+    points = f"{record.points}/{record.max_points}" if record.attempts else ""
+    return f"{mark} {exercise.id} {escape(exercise.title)}", points, f"[dim]exercises/{exercise.relative.as_posix()}[/]"
+
+
+def interactive() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()

@@ -1,0 +1,149 @@
+"""Una ejecución vista desde quien la pidió: cuándo está lista, qué escribe y cómo acaba."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+
+class LaunchError(Exception):
+    """La app no llegó a atender conexiones; el mensaje lo explica a quien la escribió."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Dónde escucha una app: un socket Unix (`path`) o un puerto de esta máquina."""
+
+    path: str = ""
+    host: str = "127.0.0.1"
+    port: int = 0
+
+    @property
+    def http(self) -> str:
+        return "http://app" if self.path else f"http://{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Exit:
+    """Cómo terminó un proceso: con un código, o por una señal."""
+
+    code: int = 0
+    signal: int = 0
+
+    def __str__(self) -> str:
+        if self.signal:
+            return f"terminó por la señal {signal.Signals(self.signal).name}"
+        return f"terminó con el código {self.code}"
+
+
+@dataclass
+class Run:
+    """Una ejecución en marcha. Cerrarla mata el proceso y a sus descendientes, siempre."""
+
+    address: Address | None
+    send: Callable[[dict[str, Any]], None]
+    hang_up: Callable[[], None]
+    on_event: Callable[[dict[str, Any]], None] = lambda event: None
+    log: str = ""
+    exit: Exit | None = None
+    _state: asyncio.Future[None] = field(init=False)
+    _ended: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _synced: dict[int, asyncio.Event] = field(init=False, default_factory=dict)
+    _tasks: list[asyncio.Task[None]] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._state = asyncio.get_running_loop().create_future()
+
+    async def ready(self, timeout: float) -> Self:
+        """Espera a que atienda conexiones.
+
+        Raises:
+            LaunchError: el archivo no se pudo cargar, el proceso terminó antes o pasaron `timeout` segundos.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.shield(self._state)
+        except TimeoutError:
+            raise LaunchError(await self._explain_hang(timeout)) from None
+        return self
+
+    async def ended(self, timeout: float) -> Exit | None:
+        """Espera a que termine; None si sigue vivo tras `timeout` segundos."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._ended.wait()
+        return self.exit
+
+    def signal(self, number: int) -> None:
+        self.send({"do": "signal", "number": number})
+
+    async def sync(self, timeout: float = 1.0) -> str:
+        """La salida completa hasta este momento."""
+        serial = len(self._synced)
+        self._synced[serial] = asyncio.Event()
+        self.send({"do": "sync", "id": serial})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._synced[serial].wait()
+        return self.log
+
+    async def stack(self) -> str:
+        """Dónde está parado el código ahora mismo: la pila que imprime `faulthandler`."""
+        before = len(await self.sync())
+        self.signal(getattr(signal, "SIGUSR1", 0))
+        deadline = asyncio.get_running_loop().time() + 0.3
+        while asyncio.get_running_loop().time() < deadline:
+            if "Stack" in (await self.sync())[before:]:
+                break
+        return self.log[before:]
+
+    async def close(self) -> None:
+        """Mata lo que quede y espera a que el supervisor haya limpiado."""
+        self.hang_up()
+        await self.ended(5.0)
+
+    def handle(self, event: dict[str, Any]) -> None:
+        """Apunta un aviso del supervisor o del propio proceso."""
+        match event:
+            case {"event": "ready"}:
+                self._settle(None)
+            case {"event": "failed", "reason": reason}:
+                self._settle(LaunchError(reason))
+            case {"event": "log", "text": text}:
+                self.log += text
+            case {"event": "synced", "id": serial}:
+                self._synced[serial].set()
+            case {"event": "exit", "code": code, "signal": number}:
+                self.finish(Exit(code, number))
+        self.on_event(event)
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Guarda la referencia de una tarea que vive lo que la ejecución."""
+        self._tasks.append(task)
+
+    def finish(self, end: Exit) -> None:
+        if self._ended.is_set():
+            return
+        self.exit = end
+        self._settle(LaunchError(f"Tu app {end} antes de atender ninguna conexión."))
+        self._ended.set()
+        for event in self._synced.values():
+            event.set()
+
+    def _settle(self, error: LaunchError | None) -> None:
+        if self._state.done():
+            return
+        if error is None:
+            self._state.set_result(None)
+        else:
+            self._state.set_exception(error)
+            # Si nadie llega a preguntar, asyncio no debe avisar de una excepción sin recoger.
+            self._state.exception()
+
+    async def _explain_hang(self, timeout: float) -> str:
+        stack = await self.stack()
+        lines = [line.strip() for line in stack.splitlines() if line.strip().startswith("File")]
+        where = f" Estaba en: {lines[0]}." if lines else ""
+        return f"Tu app no atendió conexiones en {timeout:g} s: algo la retiene mientras se carga.{where}"

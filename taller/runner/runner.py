@@ -1,0 +1,111 @@
+"""Pide ejecuciones de apps: la única puerta por la que el taller arranca código de estudiantes."""
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from taller.runner.fresh import FreshProcess
+from taller.runner.run import Address, Run
+
+# Lo que importan las apps del curso: importarlo aquí una vez es lo que hace rápido cada arranque.
+APP_MODULES = (
+    "taller.runner.serve",
+    "fastapi",
+    "fastapi.responses",
+    "fastapi.staticfiles",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.auto",
+    "uvicorn.protocols.http.auto",
+    "uvicorn.protocols.websockets.auto",
+    "websockets.sync.server",
+    "redis.asyncio",
+    "httpx",
+    "sse_starlette",
+    "uvloop",
+)
+
+# La ejecución no hereda el entorno de quien comprueba: sólo lo que hace falta para que Python funcione.
+INHERITED_ENV = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV")
+
+UVICORN = {"log_level": "info", "timeout_graceful_shutdown": None, "ws_per_message_deflate": False}
+
+
+class Backend(Protocol):
+    def wait_warm(self) -> None: ...
+
+    async def run(
+        self, request: dict[str, Any], listener: socket.socket | None = None, address: Address | None = None
+    ) -> Run: ...
+
+    def close(self) -> None: ...
+
+
+def can_fork() -> bool:
+    return hasattr(os, "fork") and hasattr(socket, "send_fds") and "TALLER_SIN_FORK" not in os.environ
+
+
+def start_runner() -> "Runner":
+    """Un ejecutor listo para pedirle apps; el proceso caliente arranca mientras tanto."""
+    if not can_fork():
+        return Runner(FreshProcess())
+    from taller.runner.forked import WarmProcess
+
+    return Runner(WarmProcess.spawn(APP_MODULES))
+
+
+@dataclass
+class Runner:
+    """Arranca apps por su archivo. Hay que cerrarlo."""
+
+    backend: Backend
+    _sockets: Path | None = field(init=False, default=None)
+    _serial: int = field(init=False, default=0)
+
+    async def launch(
+        self,
+        folder: Path,
+        target: str,
+        *,
+        env: Mapping[str, str] | None = None,
+        port: int | None = None,
+        uvicorn: Mapping[str, Any] | None = None,
+    ) -> Run:
+        """Arranca `target` (`módulo:app`) desde `folder`; con `port`, en ese puerto de 127.0.0.1 (0: uno libre).
+
+        Raises:
+            OSError: el puerto está ocupado.
+        """
+        listener, address = self._listen(port)
+        inherited = {name: os.environ[name] for name in INHERITED_ENV if name in os.environ}
+        request = {
+            "entry": "taller.runner.serve",
+            "payload": {"folder": str(folder), "target": target, "uvicorn": {**UVICORN, **(uvicorn or {})}},
+            "env": {**inherited, "PYTHONUNBUFFERED": "1", **(env or {})},
+        }
+        with listener:
+            return await self.backend.run(request, listener, address)
+
+    def _listen(self, port: int | None) -> tuple[socket.socket, Address]:
+        if port is not None or not can_fork():
+            listener = socket.create_server(("127.0.0.1", port or 0))
+            return listener, Address(port=listener.getsockname()[1])
+        if self._sockets is None:
+            self._sockets = Path(tempfile.mkdtemp(prefix="taller-"))
+        self._serial += 1
+        path = self._sockets / f"{self._serial}.sock"
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(path))
+        listener.listen(512)
+        return listener, Address(path=str(path))
+
+    def close(self) -> None:
+        self.backend.close()
+        if self._sockets is not None:
+            shutil.rmtree(self._sockets, ignore_errors=True)
+
+

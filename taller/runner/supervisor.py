@@ -1,0 +1,253 @@
+"""Un supervisor por ejecución: su vida es la de la conexión con quien la pidió.
+
+Recibe una línea JSON con la petición, hace `fork` del trabajador, retransmite sus avisos y su salida, y
+obedece órdenes. Cuando quien la pidió cierra la conexión (o muere), mata al trabajador y a todos sus
+descendientes, aunque ignoren SIGTERM, hayan hecho `fork` o hayan cambiado de sesión. También borra su
+carpeta temporal (TMPDIR).
+
+Peticiones  {"entry": "paquete.módulo", "payload": {…}, "env": {…}}
+Órdenes     {"do": "signal", "number": 9} · {"do": "sync", "id": 1}
+Avisos      los del trabajador · {"event": "log", "text": …} · {"event": "synced", "id": 1}
+            {"event": "exit", "code": 0, "signal": 0}
+"""
+
+import codecs
+import ctypes
+import importlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+Notify = Callable[[dict[str, Any]], None]
+
+LOG_LIMIT = 256 * 1024
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def supervise(connection: socket.socket, listener: socket.socket | None = None) -> None:
+    """Corre en un `fork` del proceso caliente. Sólo vuelve en el trabajador, y como `SystemExit`."""
+    os.setsid()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    adopt_orphans()
+    line, commands = read_line(connection)
+    if not line:
+        os._exit(0)
+    request = json.loads(line)
+    log, notes, scratch = os.pipe(), os.pipe(), tempfile.mkdtemp(prefix="taller-")
+    worker = os.fork()
+    if worker == 0:
+        connection.close()
+        os.close(log[0])
+        os.close(notes[0])
+        become_worker(request, listener, log[1], notes[1], scratch)
+    os.close(log[1])
+    os.close(notes[1])
+    if listener is not None:
+        listener.close()
+    Supervisor(connection, worker, log[0], notes[0], scratch, commands).run()
+
+
+def read_line(connection: socket.socket) -> tuple[bytes, bytes]:
+    """La primera línea que llega y lo que haya llegado detrás."""
+    received = b""
+    while b"\n" not in received:
+        data = connection.recv(65536)
+        if not data:
+            return b"", b""
+        received += data
+    line, _, rest = received.partition(b"\n")
+    return line, rest
+
+
+def adopt_orphans() -> None:
+    """En Linux, los nietos huérfanos pasan a ser hijos del supervisor, que así los encuentra y los mata."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def become_worker(
+    request: dict[str, Any], listener: socket.socket | None, log: int, notes: int, scratch: str
+) -> NoReturn:
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    sys.stdout = open(1, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: PTH123, SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: PTH123, SIM115
+    os.environ.clear()
+    os.environ.update(request["env"], TMPDIR=scratch)
+    tempfile.tempdir = None
+
+    def notify(note: dict[str, Any]) -> None:
+        os.write(notes, json.dumps(note).encode() + b"\n")
+
+    entry = importlib.import_module(request["entry"])
+    sys.exit(entry.main(request["payload"], listener, notify))
+
+
+class Supervisor:
+    """Retransmite entre el trabajador y la conexión hasta que uno de los dos termina."""
+
+    def __init__(
+        self, connection: socket.socket, worker: int, log: int, notes: int, scratch: str, commands: bytes
+    ) -> None:
+        self.connection, self.worker, self.log, self.notes = connection, worker, log, notes
+        self.scratch, self.commands, self.pending_notes = scratch, commands, b""
+        self.alive = True
+        self.logged = 0
+        self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self.wakeup, wakeup_write = os.pipe()
+        for descriptor in (log, notes, self.wakeup, wakeup_write):
+            os.set_blocking(descriptor, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wakeup_write, warn_on_full_buffer=False)
+
+    def run(self) -> NoReturn:
+        try:
+            self.relay()
+        except OSError:
+            # Quien pidió la ejecución ya no está: sólo queda limpiar.
+            pass
+        finally:
+            if self.alive:
+                _kill(self.worker)
+            kill_descendants(self.worker)
+            shutil.rmtree(self.scratch, ignore_errors=True)
+            os._exit(0)
+
+    def relay(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.connection, selectors.EVENT_READ, self.on_command)
+            selector.register(self.log, selectors.EVENT_READ, self.on_log)
+            selector.register(self.notes, selectors.EVENT_READ, self.on_notes)
+            selector.register(self.wakeup, selectors.EVENT_READ, self.on_child)
+            if self.on_child():
+                return
+            while True:
+                for key, _ in selector.select():
+                    finished = key.data()
+                    if finished:
+                        return
+                    if finished is None:
+                        selector.unregister(key.fileobj)
+
+    def send(self, event: dict[str, Any]) -> None:
+        self.connection.sendall(json.dumps(event).encode() + b"\n")
+
+    # Cada manejador devuelve True si la ejecución ha terminado y None si su descriptor se ha cerrado.
+
+    def on_command(self) -> bool:
+        data = self.connection.recv(65536)
+        *lines, self.commands = (self.commands + data).split(b"\n")
+        for line in lines:
+            self.obey(json.loads(line))
+        return not data
+
+    def obey(self, command: dict[str, Any]) -> None:
+        if command["do"] == "signal" and self.alive:
+            os.kill(self.worker, command["number"])
+        elif command["do"] == "sync":
+            self.on_notes()
+            self.on_log()
+            self.send({"event": "synced", "id": command["id"]})
+
+    def on_log(self) -> bool | None:
+        while data := _read(self.log):
+            room = LOG_LIMIT - self.logged
+            self.logged += len(data)
+            if room > 0:
+                self.send({"event": "log", "text": self.decode(data[:room])})
+            if 0 < room < len(data):
+                self.send({"event": "log", "text": f"\n[salida cortada a los {LOG_LIMIT // 1024} KiB]\n"})
+            if room <= 0:
+                # Una app que inunda la salida no puede acaparar el bucle: cede el turno tras cada lectura.
+                return False
+        return None if data == b"" else False
+
+    def on_notes(self) -> bool | None:
+        while data := _read(self.notes):
+            *lines, self.pending_notes = (self.pending_notes + data).split(b"\n")
+            for line in lines:
+                self.connection.sendall(line + b"\n")
+        return None if data == b"" else False
+
+    def on_child(self) -> bool:
+        _read(self.wakeup)
+        for pid, status in reap():
+            if pid == self.worker:
+                self.alive = False
+                self.on_notes()
+                self.on_log()
+                kill_descendants(self.worker)
+                code, number = os.waitstatus_to_exitcode(status), 0
+                if code < 0:
+                    code, number = 0, -code
+                self.send({"event": "exit", "code": code, "signal": number})
+                return True
+        return False
+
+
+def _read(descriptor: int) -> bytes | None:
+    """Lo que haya ahora mismo: `b""` si el otro extremo se ha cerrado, None si de momento no hay nada."""
+    try:
+        return os.read(descriptor, 65536)
+    except BlockingIOError:
+        return None
+
+
+def reap() -> list[tuple[int, int]]:
+    """Los hijos que ya han terminado, con su estado."""
+    ended = []
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended
+        if pid == 0:
+            return ended
+        ended.append((pid, status))
+
+
+def kill_descendants(worker: int) -> None:
+    """Mata el grupo del trabajador y, en Linux, a cuantos huérfanos vaya adoptando el supervisor."""
+    _kill_group(worker)
+    while True:
+        children = child_pids()
+        for pid in children:
+            _kill(pid)
+        try:
+            # Sin lista de hijos (macOS) se espera sólo a los que ya han recibido la señal del grupo.
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def child_pids() -> list[int]:
+    path = Path(f"/proc/self/task/{os.getpid()}/children")
+    return [int(pid) for pid in path.read_text().split()] if path.exists() else []
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _kill_group(leader: int) -> None:
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+

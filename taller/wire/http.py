@@ -1,0 +1,99 @@
+"""Peticiones HTTP con plazo, cuerpo acotado y todo en la transcripción."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+
+from taller.wire.compare import difference, show
+from taller.wire.mismatch import Mismatch
+from taller.wire.target import DEADLINE, Target, patience
+from taller.wire.transcript import shorten, transcript
+
+MAX_BODY = 8 * 1024 * 1024
+
+
+class HttpClient:
+    """Un cliente sin estado: una conexión nueva por petición, para no arrastrar las de un proceso que murió."""
+
+    def __init__(self, target: Target, name: str = "cliente") -> None:
+        self.target, self.name = target, name
+
+    async def request(
+        self, method: str, path: str, *, within: float = DEADLINE, status: Any = None, **options: Any
+    ) -> httpx.Response:
+        """La respuesta entera; `status` es el código que debe traer (o un patrón), si importa.
+
+        Raises:
+            Mismatch: no llega en `within` segundos, pesa más de `MAX_BODY` o trae otro código.
+        """
+        async with self.stream(method, path, within=within, **options) as response:
+            body = await self._read(response, method, path, within)
+        whole = httpx.Response(response.status_code, headers=_plain(response.headers), content=body)
+        transcript.add(self.target.name, self.name, "http", _summary(whole))
+        if status is not None and (found := difference(status, whole.status_code)):
+            raise Mismatch(f"{method} {path} → {show(status)}", f"{_summary(whole)} (se esperaba {found})")
+        return whole
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, method: str, path: str, *, within: float = DEADLINE, **options: Any
+    ) -> AsyncIterator[httpx.Response]:
+        """La respuesta en cuanto llegan sus cabeceras; el cuerpo lo lee quien la pide."""
+        transcript.add(self.name, self.target.name, "http", _request_line(method, path, options))
+        address = self.target.address
+        transport = httpx.AsyncHTTPTransport(uds=address.path or None, verify=False)
+        timeout = httpx.Timeout(None)
+        async with httpx.AsyncClient(transport=transport, base_url=address.http, timeout=timeout) as client:
+            request = client.build_request(method, path, **options)
+            try:
+                async with asyncio.timeout(patience(within)):
+                    response = await client.send(request, stream=True)
+            except (TimeoutError, httpx.HTTPError) as error:
+                raise await self._no_answer(f"una respuesta a {method} {path}", error, within) from error
+            try:
+                yield response
+            finally:
+                await response.aclose()
+
+    async def get(self, path: str, **options: Any) -> httpx.Response:
+        return await self.request("GET", path, **options)
+
+    async def post(self, path: str, **options: Any) -> httpx.Response:
+        return await self.request("POST", path, **options)
+
+    async def _read(self, response: httpx.Response, method: str, path: str, within: float) -> bytes:
+        body = b""
+        try:
+            async with asyncio.timeout(patience(within)):
+                async for chunk in response.aiter_bytes():
+                    body += chunk
+                    if len(body) > MAX_BODY:
+                        raise Mismatch(f"una respuesta razonable a {method} {path}", "más de 8 MiB de cuerpo")
+        except (TimeoutError, httpx.HTTPError) as error:
+            raise await self._no_answer(f"la respuesta completa a {method} {path}", error, within) from error
+        return body
+
+    async def _no_answer(self, expected: str, error: Exception, within: float) -> Mismatch:
+        received = f"nada en {within:g} s" if isinstance(error, TimeoutError) else "la conexión se cortó"
+        received = await self.target.explain(received)
+        transcript.add(self.target.name, self.name, "close", received)
+        return Mismatch(expected, received)
+
+
+def _plain(headers: httpx.Headers) -> list[tuple[str, str]]:
+    """Sin las cabeceras que describen un cuerpo comprimido: el que se guarda ya está descomprimido."""
+    hidden = {"content-encoding", "content-length", "transfer-encoding"}
+    return [(name, value) for name, value in headers.multi_items() if name not in hidden]
+
+
+def _request_line(method: str, path: str, options: dict[str, Any]) -> str:
+    body = show(options["json"]) if "json" in options else options.get("content", "")
+    headers = " ".join(f"{name}: {value}" for name, value in (options.get("headers") or {}).items())
+    return shorten(" ".join(filter(None, [method, path, headers, str(body)])))
+
+
+def _summary(response: httpx.Response) -> str:
+    return shorten(f"{response.status_code} {response.reason_phrase} {response.text}".strip())

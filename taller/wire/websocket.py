@@ -1,0 +1,184 @@
+"""Un cliente WebSocket de verdad, con plazo en cada espera."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, cast
+
+from websockets.asyncio.client import ClientConnection, connect, unix_connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
+from websockets.typing import Origin, Subprotocol
+
+from taller.wire.compare import difference, show
+from taller.wire.mismatch import Mismatch
+from taller.wire.target import DEADLINE, Target, patience
+from taller.wire.transcript import shorten, transcript
+
+MAX_MESSAGE = 4 * 1024 * 1024
+
+
+class WebSocketClient:
+    """Una conexión abierta. `name` es cómo se llama en la transcripción («Ana»)."""
+
+    def __init__(self, connection: ClientConnection, target: Target, name: str) -> None:
+        self.connection, self.target, self.name = connection, target, name
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls,
+        target: Target,
+        path: str,
+        *,
+        name: str = "cliente",
+        headers: Mapping[str, str] | None = None,
+        origin: str | None = None,
+        subprotocols: Sequence[str] | None = None,
+        within: float = DEADLINE,
+    ) -> AsyncIterator["WebSocketClient"]:
+        """Abre la conexión y, al salir, la cierra.
+
+        Raises:
+            Mismatch: el servidor la rechaza, no contesta en `within` segundos o no habla WebSocket.
+        """
+        transcript.add(name, target.name, "ws", f"abre un WebSocket en {path}")
+        options = {
+            "additional_headers": headers,
+            "origin": cast(Origin, origin),
+            "subprotocols": cast(Sequence[Subprotocol], subprotocols),
+            "open_timeout": patience(within),
+            "close_timeout": 0.2,
+            "ping_interval": None,
+            "compression": None,
+            "max_size": MAX_MESSAGE,
+            "proxy": None,
+        }
+        try:
+            if target.address.path:
+                uri = f"ws://app{path}"
+                connection = await unix_connect(target.address.path, uri, **options)  # type: ignore[arg-type]  # opciones mezcladas en un dict
+            else:
+                uri = f"ws://{target.address.host}:{target.address.port}{path}"
+                connection = await connect(uri, **options)  # type: ignore[arg-type]  # opciones mezcladas en un dict
+        except (OSError, InvalidHandshake, InvalidMessage, TimeoutError, EOFError) as error:
+            received = await target.explain(_refusal(error, within))
+            transcript.add(target.name, name, "close", received)
+            raise Mismatch(f"que {path} acepte el WebSocket", received) from error
+        try:
+            yield cls(connection, target, name)
+        finally:
+            with contextlib.suppress(ConnectionClosed, OSError, TimeoutError):
+                await asyncio.wait_for(connection.close(), 0.5)
+
+    @property
+    def subprotocol(self) -> str | None:
+        return self.connection.subprotocol
+
+    async def send(self, message: str | bytes) -> None:
+        """Envía una trama de texto (`str`) o binaria (`bytes`)."""
+        shown = message if isinstance(message, str) else f"binario, {len(message)} B: {message[:32].hex(' ')}"
+        transcript.add(self.name, self.target.name, "ws", shown)
+        try:
+            await asyncio.wait_for(self.connection.send(message), patience(DEADLINE))
+        except (ConnectionClosed, TimeoutError) as error:
+            raise Mismatch("que la conexión siga abierta", await self._why_silent(error)) from error
+
+    async def send_json(self, message: Any) -> None:
+        await self.send(json.dumps(message, ensure_ascii=False))
+
+    async def receive(self, within: float = DEADLINE, *, expecting: str = "un mensaje") -> str | bytes:
+        """El siguiente mensaje.
+
+        Raises:
+            Mismatch: no llega en `within` segundos, o la conexión se cierra antes.
+        """
+        try:
+            message = await asyncio.wait_for(self.connection.recv(), patience(within))
+        except TimeoutError as error:
+            raise Mismatch(expecting, await self.target.explain(f"nada en {within:g} s")) from error
+        except ConnectionClosed as error:
+            received = await self.target.explain(self._note_close())
+            raise Mismatch(expecting, received) from error
+        shown = message if isinstance(message, str) else f"binario, {len(message)} B: {message[:32].hex(' ')}"
+        transcript.add(self.target.name, self.name, "ws", shown)
+        return message
+
+    async def receive_json(self, within: float = DEADLINE, *, expecting: str = "un mensaje JSON") -> Any:
+        """El siguiente mensaje, que debe ser JSON en una trama de texto."""
+        message = await self.receive(within, expecting=expecting)
+        if isinstance(message, bytes):
+            raise Mismatch(f"{expecting} en una trama de texto", f"una trama binaria de {len(message)} B")
+        try:
+            return json.loads(message)
+        except ValueError as error:
+            raise Mismatch(expecting, f"un texto que no es JSON: {shorten(message, 120)}") from error
+
+    async def expect(self, expected: Any, within: float = DEADLINE) -> Any:
+        """El siguiente mensaje, que debe cumplir `expected` (ver `compare`)."""
+        message = await self.receive_json(within, expecting=show(expected))
+        if found := difference(expected, message):
+            raise Mismatch(show(expected), f"{shorten(show(message))} (se esperaba {found})")
+        return message
+
+    async def exchange(self, message: Any, expected: Any, within: float = DEADLINE) -> Any:
+        """Envía un mensaje JSON y espera su respuesta."""
+        await self.send_json(message)
+        return await self.expect(expected, within)
+
+    async def expect_close(self, code: int, within: float = DEADLINE) -> str:
+        """Espera a que el servidor cierre con `code`; devuelve el motivo. Los mensajes pendientes se leen antes."""
+        expected = f"que el servidor cierre con el código {code}"
+        try:
+            async with asyncio.timeout(patience(within)):
+                while True:
+                    message = await self.connection.recv()
+                    transcript.add(self.target.name, self.name, "ws", shorten(str(message)))
+        except TimeoutError as error:
+            raise Mismatch(expected, f"la conexión sigue abierta tras {within:g} s") from error
+        except ConnectionClosed as error:
+            received = self._note_close()
+            if self.connection.close_code != code:
+                raise Mismatch(expected, await self.target.explain(received)) from error
+        return self.connection.close_reason or ""
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Cierra como un cliente educado: trama de cierre y espera de la respuesta."""
+        transcript.add(self.name, self.target.name, "close", f"cierra con el código {code}")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.connection.close(code, reason), 0.5)
+
+    def abort(self) -> None:
+        """Corta el cable: la conexión TCP desaparece sin trama de cierre."""
+        transcript.add(self.name, self.target.name, "close", "corta la conexión sin despedirse")
+        self.connection.transport.abort()
+
+    def stop_reading(self) -> None:
+        """Deja de leer, como una pestaña congelada: lo que envíe el servidor se acumula en su lado."""
+        transcript.note(f"{self.name} deja de leer")
+        self.connection.transport.pause_reading()  # type: ignore[attr-defined]  # el transporte es de lectura y escritura
+
+    def _note_close(self) -> str:
+        code = self.connection.close_code
+        reason = f" («{self.connection.close_reason}»)" if self.connection.close_reason else ""
+        received = "la conexión se cortó sin trama de cierre (1006)" if code == 1006 else f"cierre con el código {code}{reason}"
+        transcript.add(self.target.name, self.name, "close", received)
+        return received
+
+    async def _why_silent(self, error: Exception) -> str:
+        if isinstance(error, ConnectionClosed):
+            return await self.target.explain(self._note_close())
+        return await self.target.explain("el servidor ha dejado de leer")
+
+
+def _refusal(error: BaseException, within: float) -> str:
+    match error:
+        case InvalidStatus(response=response):
+            body = shorten(bytes(response.body or b"").decode("utf-8", "replace").strip(), 120)
+            return f"HTTP {response.status_code}" + (f": {body}" if body else "")
+        case TimeoutError():
+            return f"ninguna respuesta en {within:g} s"
+        case OSError() | EOFError() | InvalidMessage():
+            return "la conexión se cortó"
+        case _:
+            return f"un apretón de manos inválido: {error}"
