@@ -94,11 +94,12 @@ class Lesson:
 
     @cached_property
     def title(self) -> str:
-        """El primer encabezado de su README, sin el número de lección."""
-        for line in self.readme.read_text(encoding="utf-8").splitlines():
+        """El primer encabezado de su README, sin el número de lección; sin README, el nombre de la carpeta."""
+        text = self.readme.read_text(encoding="utf-8") if self.readme.exists() else ""
+        for line in text.splitlines():
             if line.startswith("# "):
                 return re.sub(r"^#\s+(Lección\s+)?\d*\s*[·:.]?\s*", "", line)
-        return self.slug
+        return self.slug[3:].replace("_", " ").capitalize()
 
     @cached_property
     def exercises(self) -> tuple[Exercise, ...]:

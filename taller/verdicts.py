@@ -23,7 +23,13 @@ class Entry:
     text: str
 
     def to_json(self) -> dict[str, Any]:
-        return {"t": round(self.t, 4), "from": self.source, "to": self.target, "kind": self.kind, "text": self.text}
+        return {
+            "t": round(self.t, 4),
+            "from": self.source,
+            "to": self.target,
+            "kind": self.kind,
+            "text": self.text,
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Entry":

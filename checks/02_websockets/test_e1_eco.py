@@ -5,7 +5,7 @@ from random import Random
 
 from taller.checking import App, Mismatch, check
 
-SECTION = "mensajes-json-sobre-un-websocket"
+SECTION = "un-protocolo-encima-de-los-textos"
 
 
 def words(rng: Random) -> str:
@@ -34,10 +34,10 @@ async def test_echo(app: App, rng: Random) -> None:
     "Cada conexión lleva su propia cuenta",
     todo=2,
     needs=("test_echo",),
-    section="el-estado-de-cada-conexión",
+    section=SECTION,
     hints=(
         "Hay dos clientes conectados a la vez, y uno ha recibido la cuenta que llevaba el otro.",
-        "Lo que se crea fuera de la función existe una sola vez para todos; lo que se crea dentro, una vez por conexión.",
+        "Lo que se crea fuera de la función existe una sola vez; lo que se crea dentro, una vez por conexión.",
     ),
 )
 async def test_own_count(app: App, rng: Random) -> None:
@@ -70,7 +70,7 @@ async def test_many_echoes(app: App, rng: Random) -> None:
     "Un texto que no es JSON recibe un error y la conexión sigue",
     todo=3,
     needs=("test_many_echoes",),
-    section="entradas-inválidas-contestar-y-seguir",
+    section=SECTION,
     hints=(
         "json.loads lanza ValueError cuando el texto no es JSON; si nadie la captura, la conexión muere.",
         "Captúrala dentro del bucle, no fuera: fuera del bucle ya no queda a quién contestar.",
@@ -89,7 +89,7 @@ async def test_invalid_json(app: App, rng: Random) -> None:
     "Un mensaje que no entiende recibe su error y la conexión sigue",
     todo=3,
     needs=("test_many_echoes",),
-    section="entradas-inválidas-contestar-y-seguir",
+    section=SECTION,
     hints=(
         "`3`, `null` o `[1]` son JSON válido, pero no son un objeto: message['type'] falla con ellos.",
         "Un `text` que no es texto no es un eco; compruébalo con isinstance(…, str).",
@@ -140,7 +140,7 @@ async def test_stats_and_bye(app: App, rng: Random) -> None:
     "Un cliente que se va sin despedirse no deja una traza",
     todo=2,
     needs=("test_echo",),
-    section="cuando-el-otro-se-va",
+    section="qué-son-los-websockets",
     hints=(
         "Cuando el cliente se va, receive_text() lanza WebSocketDisconnect.",
         "Es el final normal de una conexión: captúrala alrededor del bucle y termina la función.",

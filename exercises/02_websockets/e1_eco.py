@@ -68,7 +68,7 @@ class Session:
 async def converse(websocket: WebSocket) -> None:
     await websocket.accept()
     session = Session()
-    # TODO 2: Repite hasta que el cliente diga «bye» o se vaya: recibe un texto, conviértelo con parse() y
-    #   contesta con session.reply(). Un ProtocolError se contesta y se sigue; tras «bye», cierra.
+    # TODO 2: Repite hasta que el cliente diga «bye» o se vaya: recibe un texto, conviértelo con
+    #   parse() y contesta con session.reply(). Un ProtocolError se contesta y se sigue; tras «bye», cierra.
     message = parse(await websocket.receive_text())
     await websocket.send_json(session.reply(message))

@@ -1,9 +1,9 @@
 """Extractos: el código de un README es el de un archivo que se ejecuta, y aquí se compara o se copia.
 
-    <!-- extracto: lessons/02_websockets/app.py#nombre -->
-    ```python
-    …
-    ```
+<!-- extracto: lessons/02_websockets/app.py#nombre -->
+```python
+…
+```
 """
 
 import re

@@ -194,5 +194,3 @@ class SharedApp:
         if self.app is not None:
             app, self.app = self.app, None
             await self.launch.stop(app)
-
-

@@ -57,7 +57,8 @@ def check(
                 raise
 
         run.check = CheckInfo(number, title, points, todo, hints, section, needs, function.__name__)  # type: ignore[attr-defined]  # el plugin lo lee de la función
-        return pytest.mark.anyio(run)
+        marked: CheckFunction = pytest.mark.anyio(run)
+        return marked
 
     return decorate
 

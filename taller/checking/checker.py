@@ -58,7 +58,7 @@ class Checker:
 
     @classmethod
     def start(cls, *, thorough: bool = True) -> Self:
-        """Lanza los procesos sin esperarlos; `thorough` los calienta más, y compensa si se va a comprobar varias veces."""
+        """Lanza los procesos sin esperarlos; con `thorough` se calientan más: compensa si se usan varias veces."""
         runner = start_runner()
         if not can_fork():
             return cls(runner, FreshProcess(), None)
@@ -81,7 +81,12 @@ class Checker:
         self.runner.close()
 
     async def check(
-        self, exercise: Exercise, folder: Path, *, seed: str | None = None, on_event: OnEvent = lambda event: None
+        self,
+        exercise: Exercise,
+        folder: Path,
+        *,
+        seed: str | None = None,
+        on_event: OnEvent = lambda event: None,
     ) -> ExerciseVerdict:
         """Los controles de un ejercicio sobre el archivo que hay en `folder` (con la forma de `exercises/`).
 
@@ -118,7 +123,16 @@ class Checker:
     async def _open(self, exercise: Exercise, folder: Path, seed: str) -> Session:
         events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         ours, theirs = socket.socketpair() if can_fork() else (None, None)
-        arguments = [str(exercise.check_file), "--de", str(folder), "--semilla", seed, "-q", "--no-header", "--tb=native"]
+        arguments = [
+            str(exercise.check_file),
+            "--de",
+            str(folder),
+            "--semilla",
+            seed,
+            "-q",
+            "--no-header",
+            "--tb=native",
+        ]
         request = {
             "entry": "taller.checking.session",
             "payload": {"arguments": arguments, "runner_fd": self.runner_fd},
@@ -128,9 +142,7 @@ class Checker:
             run = await self.sessions.run(request, theirs, on_event=events.put_nowait)
         return Session(run, ours, _version(exercise), events)
 
-    async def _follow(
-        self, exercise: Exercise, session: Session, on_event: OnEvent
-    ) -> tuple[list[CheckVerdict], str]:
+    async def _follow(self, exercise: Exercise, session: Session, on_event: OnEvent) -> tuple[list[CheckVerdict], str]:
         checks: list[CheckVerdict] = []
         try:
             async with asyncio.timeout(patience(EXERCISE_TIMEOUT)):
@@ -147,8 +159,13 @@ class Checker:
         return checks, f"Los controles de {exercise.id} no se pudieron ejecutar: {last}"
 
     async def check_all(
-        self, exercises: Sequence[Exercise], folder: Path, *, seed: str | None = None,
-        at_once: int | None = None, on_verdict: OnVerdict = lambda verdict: None,
+        self,
+        exercises: Sequence[Exercise],
+        folder: Path,
+        *,
+        seed: str | None = None,
+        at_once: int | None = None,
+        on_verdict: OnVerdict = lambda verdict: None,
     ) -> list[ExerciseVerdict]:
         """Varios ejercicios a la vez (esperan más que calculan); el resultado conserva su orden."""
         free = asyncio.Semaphore(at_once or (os.cpu_count() or 1) + 1)

@@ -6,7 +6,7 @@ Se usa igual desde `taller comprobar` que con `pytest checks/02_websockets --de 
 import os
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -120,11 +120,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
-) -> Iterator[None]:
-    report: pytest.TestReport = yield
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
     info = info_of(item)
     if info is None or report.when == "teardown" or (report.when == "setup" and report.passed):
-        return report  # type: ignore[return-value]  # pluggy devuelve así el resultado de un hook envolvente
+        return report
     verdict = _verdict(info, report, call)
     if verdict.status != "passed":
         failed = item.config.stash[FAILED]
@@ -135,7 +135,7 @@ def pytest_runtest_makereport(
         report.longrepr = failure_text(verdict)
     if ON_VERDICT in item.config.stash:
         item.config.stash[ON_VERDICT](verdict)
-    return report  # type: ignore[return-value]  # pluggy devuelve así el resultado de un hook envolvente
+    return report
 
 
 def _verdict(info: CheckInfo, report: pytest.TestReport, call: pytest.CallInfo[None]) -> CheckVerdict:
@@ -168,7 +168,10 @@ def _explain(error: BaseException) -> tuple[str, str]:
         case pytest.skip.Exception():
             return "", str(error)
         case _:
-            return "que el control no falle por dentro", f"{type(error).__name__}: {error} (es un fallo del curso)"
+            return (
+                "que el control no falle por dentro",
+                f"{type(error).__name__}: {error} (es un fallo del curso)",
+            )
 
 
 class SessionHooks:
@@ -197,9 +200,7 @@ class Wiring:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         infos = [info for item in session.items if (info := info_of(item))]
-        self.hooks.on_collected(
-            [{"number": info.number, "name": info.name, "title": info.title} for info in infos]
-        )
+        self.hooks.on_collected([{"number": info.number, "name": info.name, "title": info.title} for info in infos])
 
 
 # Los complementos que aquí no hacen falta; los dos últimos pasarían el recolector de basura al terminar.

@@ -11,9 +11,13 @@ from taller.catalog import Exercise
 STEP_MS = 5
 
 
-async def saved(exercises: Iterable[Exercise], folder: Path) -> AsyncIterator[list[Exercise]]:
+def saved(exercises: Iterable[Exercise], folder: Path) -> AsyncIterator[list[Exercise]]:
     """Los ejercicios cuyo archivo de `folder` acaba de cambiar, cada vez que cambia alguno."""
     by_path = {(folder / exercise.relative).resolve(): exercise for exercise in exercises}
+    return _saved(by_path, folder)
+
+
+async def _saved(by_path: dict[Path, Exercise], folder: Path) -> AsyncIterator[list[Exercise]]:
     async for changes in awatch(
         folder,
         watch_filter=lambda change, path: change != Change.deleted and path.endswith(".py"),
@@ -22,6 +26,10 @@ async def saved(exercises: Iterable[Exercise], folder: Path) -> AsyncIterator[li
         yield_on_timeout=False,
         raise_interrupt=False,
     ):
-        touched = {Path(path).resolve() for _, path in changes}
+        touched = _paths(changes)
         if changed := [exercise for path, exercise in by_path.items() if path in touched]:
             yield changed
+
+
+def _paths(changes: Iterable[tuple[Change, str]]) -> set[Path]:
+    return {Path(path).resolve() for _, path in changes}

@@ -1,9 +1,8 @@
 """Órdenes de quien escribe lecciones: sincronizar, validar, estabilidad y nueva."""
 
 import asyncio
-from typing import Annotated
 
-import typer
+import click
 
 from taller.authoring.excerpts import update_excerpts
 from taller.authoring.findings import Finding
@@ -13,14 +12,16 @@ from taller.authoring.validate import validate
 from taller.catalog import ROOT, Lesson, exercises, find_lesson, lessons, select
 from taller.checking.checker import Checker
 from taller.cli.output import complain, say
+from taller.cli.spanish import SpanishGroup
 from taller.skeleton import synchronize
 
-app = typer.Typer(help="Para quien escribe lecciones.", no_args_is_help=True)
 
-Key = Annotated[str | None, typer.Argument(metavar="[LECCIÓN]", help="por ejemplo, 02; nada: todas")]
+@click.group("autor", cls=SpanishGroup, no_args_is_help=True)
+def author() -> None:
+    """Para quien escribe lecciones."""
 
 
-@app.command("sincronizar")
+@author.command("sincronizar")
 def sync() -> None:
     """Rehace los esqueletos y los extractos de los README a partir de su fuente. Pisa `exercises/`."""
     for exercise in synchronize(exercises()):
@@ -31,8 +32,9 @@ def sync() -> None:
     say("Todo al día. Compruébalo con: python3 curso.py autor validar")
 
 
-@app.command("validar")
-def validate_lessons(key: Key = None) -> int:
+@author.command("validar")
+@click.argument("key", metavar="[LECCIÓN]", required=False)
+def validate_lessons(key: str | None) -> int:
     """Prueba que cada lección es sólida."""
     chosen = _written(key)
     with Checker.start() as checker:
@@ -41,11 +43,10 @@ def validate_lessons(key: Key = None) -> int:
     return _report(found, f"{len(chosen)} lecciones, ningún hallazgo.")
 
 
-@app.command("estabilidad")
-def check_stability(
-    which: Annotated[str | None, typer.Argument(metavar="[EJERCICIO|LECCIÓN]", help="2.1, 02 o nada: todo")] = None,
-    times: Annotated[int, typer.Option("--veces", min=1, help="repeticiones de cada control")] = 20,
-) -> int:
+@author.command("estabilidad")
+@click.argument("which", metavar="[EJERCICIO|LECCIÓN]", required=False)
+@click.option("--veces", "times", metavar="N", type=click.IntRange(1), default=20, help="Repeticiones (20).")
+def check_stability(which: str | None, times: int) -> int:
     """Ejecuta cada control muchas veces sobre la solución: debe pasar siempre."""
     with Checker.start() as checker:
         checker.wait_warm()
@@ -53,8 +54,9 @@ def check_stability(
     return _report(found, "Ningún desacuerdo.")
 
 
-@app.command("nueva")
-def new(slug: Annotated[str, typer.Argument(metavar="NN_NOMBRE", help="por ejemplo, 11_webrtc")]) -> None:
+@author.command("nueva")
+@click.argument("slug", metavar="NN_NOMBRE")
+def new(slug: str) -> None:
     """Crea las carpetas de una lección nueva, lista para completar."""
     for path in create_lesson(slug):
         say(f"{path.relative_to(ROOT).as_posix()} creado")

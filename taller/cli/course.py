@@ -5,40 +5,27 @@ import os
 import subprocess
 import sys
 import webbrowser
-from typing import Annotated
+from pathlib import Path
 
-import typer
+import click
 from rich.syntax import Syntax
 
 from taller.catalog import ROOT, CatalogError, Lesson, find_lesson
 from taller.cli.output import console, interactive, say
+from taller.cli.spanish import SpanishCommand
 from taller.livecoding import Step, find_step, go_to, steps, working_copy
 from taller.portal import serve_portal
 from taller.runner import LaunchError, start_runner
 from taller.services import serve_until_stopped
 
-LessonKey = Annotated[str, typer.Argument(metavar="LECCIÓN", help="por ejemplo, 02")]
-Port = Annotated[int | None, typer.Option("--puerto", metavar="N", min=1, max=65535, help="uno libre si no se dice")]
+lesson_argument = click.argument("key", metavar="LECCIÓN")
+port_option = click.option(
+    "--puerto", "port", metavar="N", type=click.IntRange(1, 65535), help="Uno libre si no se dice."
+)
 
 
-def register(app: typer.Typer) -> None:
-    app.command("demo")(demo)
-    app.command("cuaderno")(notebook)
-    app.command("vivo")(live)
-    app.command("servicios")(services)
-    app.command(
-        "pruebas", context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["--ayuda"]}
-    )(tests)
-
-
-def portal(
-    context: typer.Context,
-    port: Port = None,
-    browser: Annotated[bool, typer.Option("--navegador/--sin-navegador", help="abrir el navegador")] = True,
-) -> None:
-    """Taller de APIs en tiempo real. Sin ninguna orden, abre el curso en el navegador."""
-    if context.invoked_subcommand is not None:
-        return
+def open_portal(port: int | None, browser: bool) -> None:
+    """Sirve el curso hasta Ctrl+C y, si se quiere, lo abre en el navegador."""
 
     def on_ready(url: str) -> None:
         say(f"El curso está en {url}  (Ctrl+C para terminar)")
@@ -48,7 +35,10 @@ def portal(
     asyncio.run(serve_portal(port, on_ready))
 
 
-def demo(key: LessonKey, port: Port = None) -> None:
+@click.command("demo", cls=SpanishCommand)
+@lesson_argument
+@port_option
+def demo(key: str, port: int | None) -> None:
     """Arranca la mini-app de una lección."""
     lesson = find_lesson(key)
     if not lesson.written:
@@ -65,15 +55,19 @@ async def _serve_demo(lesson: Lesson, port: int | None) -> None:
         say(f"La mini-app de {lesson.title} está en {run.address.http}  (Ctrl+C para terminar)")
         while run.exit is None:
             await run.ended(3600.0)
-        raise LaunchError(f"La mini-app {run.exit}. {run.log.strip()[-400:]} Repite: python3 curso.py demo {lesson.slug[:2]}")
+        raise LaunchError(
+            f"La mini-app {run.exit}. {run.log.strip()[-400:]} Repite: python3 curso.py demo {lesson.slug[:2]}"
+        )
     except OSError as error:
-        raise CatalogError(f"El puerto {port} está ocupado ({error.strerror}). Deja que elija uno: python3 curso.py demo {lesson.slug[:2]}") from error
+        raise CatalogError(
+            f"El puerto {port} está ocupado. Deja que elija uno libre: python3 curso.py demo {lesson.slug[:2]}"
+        ) from error
     finally:
         runner.close()
 
 
-def services(
-) -> None:
+@click.command("servicios", cls=SpanishCommand)
+def services() -> None:
     """Arranca Valkey, PostgreSQL y un buzón de correo, y dice cómo conectarse."""
     try:
         asyncio.run(serve_until_stopped(say))
@@ -81,16 +75,25 @@ def services(
         say("Servicios cerrados.")
 
 
-def notebook(
-    key: LessonKey,
-    execute: Annotated[bool, typer.Option("--ejecutar", help="ejecutarlo entero, sin abrirlo")] = False,
-) -> int:
+@click.command("cuaderno", cls=SpanishCommand)
+@lesson_argument
+@click.option("--ejecutar", "execute", is_flag=True, help="Ejecutarlo entero, sin abrirlo.")
+def notebook(key: str, execute: bool) -> int:
     """Abre el cuaderno de una lección en JupyterLab."""
     lesson = find_lesson(key)
     if not lesson.notebook.exists():
         raise CatalogError(f"La lección {key} aún no tiene cuaderno. Mira las lecciones con: python3 curso.py lista")
     if execute:
-        command = ["-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace", str(lesson.notebook)]
+        command = [
+            "-m",
+            "jupyter",
+            "nbconvert",
+            "--to",
+            "notebook",
+            "--execute",
+            "--inplace",
+            str(lesson.notebook),
+        ]
     else:
         command = ["-m", "jupyter", "lab", "--ip=127.0.0.1", str(lesson.notebook)]
     if os.geteuid() == 0 and not execute:
@@ -98,11 +101,11 @@ def notebook(
     return subprocess.call([sys.executable, *command], cwd=ROOT)
 
 
-def live(
-    key: LessonKey,
-    step: Annotated[int | None, typer.Option("--paso", metavar="N", help="ponerse al día en ese paso")] = None,
-    port: Port = None,
-) -> int:
+@click.command("vivo", cls=SpanishCommand)
+@lesson_argument
+@click.option("--paso", "step", metavar="N", type=int, help="Ponerse al día en ese paso.")
+@port_option
+def live(key: str, step: int | None, port: int | None) -> int:
     """Programar en directo: un paso, lo que cambia respecto del anterior, y recarga al guardar."""
     lesson = find_lesson(key)
     known = steps(lesson)
@@ -118,8 +121,8 @@ def live(
     return subprocess.call([*command, "--reload-dir", str(folder)], cwd=folder)
 
 
-def _go(step: Step, folder: object) -> None:
-    backup = go_to(step, working_copy(step))
+def _go(step: Step, folder: Path) -> None:
+    backup = go_to(step, folder)
     if backup:
         say(f"Lo que había queda en {backup.relative_to(ROOT)}")
 
@@ -133,6 +136,19 @@ def _show_step(step: Step, known: list[Step]) -> None:
     console.print(Syntax(changes, "diff", theme="ansi_dark") if interactive() else changes, markup=False)
 
 
-def tests(context: typer.Context) -> int:
+@click.command(
+    "pruebas",
+    cls=SpanishCommand,
+    context_settings={
+        "ignore_unknown_options": True,
+        "allow_extra_args": True,
+        "help_option_names": ["--ayuda"],
+    },
+)
+@click.pass_context
+def tests(context: click.Context) -> int:
     """Ejecuta todas las pruebas del curso (los argumentos van a pytest)."""
     return subprocess.call([sys.executable, "-m", "pytest", *context.args], cwd=ROOT)
+
+
+COMMANDS = (demo, notebook, live, services, tests)

@@ -3,46 +3,36 @@
 import asyncio
 import json
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 from rich.syntax import Syntax
 
 from taller.catalog import ROOT, Exercise, find_exercise, lessons, select, source_folder
 from taller.checking.checker import Checker, OnVerdict
 from taller.checking.watch import saved
 from taller.cli.output import complain, console, interactive, say, show_course, show_verdict
+from taller.cli.spanish import SpanishCommand
 from taller.progress import Progress, load_progress
 from taller.skeleton import is_edited, reset
 from taller.verdicts import ExerciseVerdict, report
 
-Which = Annotated[str | None, typer.Argument(metavar="[EJERCICIO|LECCIÓN]", help="2.1, 02 o nada: todo")]
-ExerciseId = Annotated[str, typer.Argument(metavar="EJERCICIO", help="por ejemplo, 2.1")]
-Source = Annotated[str, typer.Option("--de", metavar="ORIGEN", help="ejercicios, soluciones o una carpeta")]
-Seed = Annotated[str | None, typer.Option("--semilla", help="repite los datos al azar de otra vez")]
+which_argument = click.argument("which", metavar="[EJERCICIO|LECCIÓN]", required=False)
+exercise_argument = click.argument("exercise_id", metavar="EJERCICIO")
 
 
-def register(app: typer.Typer) -> None:
-    app.command("lista")(list_course)
-    app.command("comprobar")(check)
-    app.command("vigilar")(watch)
-    app.command("pista")(hint)
-    app.command("reiniciar")(restart)
-    app.command("solucion")(solution)
-
-
+@click.command("lista", cls=SpanishCommand)
 def list_course() -> None:
     """Lecciones y ejercicios, con tu progreso."""
     show_course(lessons(), open_progress())
 
 
-def check(
-    which: Which = None,
-    source: Source = "ejercicios",
-    as_json: Annotated[bool, typer.Option("--json", help="un objeto JSON en vez de texto")] = False,
-    seed: Seed = None,
-) -> int:
-    """Comprueba un ejercicio, una lección o todo."""
+@click.command("comprobar", cls=SpanishCommand)
+@which_argument
+@click.option("--de", "source", metavar="ORIGEN", default="ejercicios", help="ejercicios, soluciones o una carpeta.")
+@click.option("--json", "as_json", is_flag=True, help="Un objeto JSON en vez de texto.")
+@click.option("--semilla", "seed", metavar="TEXTO", help="Repite los datos al azar de otra vez.")
+def check(which: str | None, source: str, as_json: bool, seed: str | None) -> int:
+    """Comprueba un ejercicio (2.1), una lección (02) o, sin argumento, todo."""
     chosen, folder = select(which), source_folder(source)
     progress = open_progress() if source == "ejercicios" else None
     on_verdict = _note_only(progress) if as_json else _show_and_note(progress)
@@ -58,7 +48,9 @@ def check(
     return 0 if all(verdict.passed for verdict in verdicts) else 1
 
 
-def watch(which: Which = None) -> None:
+@click.command("vigilar", cls=SpanishCommand)
+@which_argument
+def watch(which: str | None) -> None:
     """Comprueba cada vez que guardas, sin salir del terminal."""
     chosen = select(which)
     say(f"Vigilo {_names(chosen)}. Guarda el archivo en tu editor y verás el veredicto. Ctrl+C para terminar.")
@@ -86,7 +78,9 @@ async def _check_and_show(checker: Checker, exercise: Exercise, folder: Path, pr
     await checker.prepare(exercise, folder)
 
 
-def hint(exercise_id: ExerciseId) -> None:
+@click.command("pista", cls=SpanishCommand)
+@exercise_argument
+def hint(exercise_id: str) -> None:
     """La siguiente pista del primer control que falla: cada una desvela un poco más."""
     exercise, progress = find_exercise(exercise_id), open_progress()
     with Checker.start(thorough=False) as checker:
@@ -105,16 +99,16 @@ def hint(exercise_id: ExerciseId) -> None:
     say(f"La lección lo explica en lessons/{exercise.lesson.slug}/README.md#{failed.section}")
 
 
-def restart(
-    exercise_id: ExerciseId,
-    yes: Annotated[bool, typer.Option("--si", help="sin preguntar")] = False,
-) -> None:
+@click.command("reiniciar", cls=SpanishCommand)
+@exercise_argument
+@click.option("--si", "yes", is_flag=True, help="Sin preguntar.")
+def restart(exercise_id: str, yes: bool) -> None:
     """Devuelve el archivo de un ejercicio a como estaba al principio (guarda antes una copia)."""
     exercise = find_exercise(exercise_id)
     if exercise.student_file.exists() and not is_edited(exercise):
         say(f"{exercise.student_file.relative_to(ROOT)} ya está como al principio.")
         return
-    if interactive() and not yes and not typer.confirm(f"¿Devolver {exercise.id} a su estado inicial?"):
+    if interactive() and not yes and not click.confirm(f"¿Devolver {exercise.id} a su estado inicial?"):
         return
     backup = reset(exercise, ROOT / ".taller" / "copias")
     say(f"{exercise.student_file.relative_to(ROOT)} está como al principio.")
@@ -123,7 +117,9 @@ def restart(
     say(f"Sigue con: python3 curso.py comprobar {exercise.id}")
 
 
-def solution(exercise_id: ExerciseId) -> None:
+@click.command("solucion", cls=SpanishCommand)
+@exercise_argument
+def solution(exercise_id: str) -> None:
     """Enseña la solución de un ejercicio (y lo apunta en tu progreso)."""
     exercise, progress = find_exercise(exercise_id), open_progress()
     progress.of(exercise.id).solution_seen = True
@@ -168,3 +164,5 @@ def _summarize(verdicts: list[ExerciseVerdict]) -> None:
 def _names(chosen: list[Exercise]) -> str:
     return ", ".join(exercise.id for exercise in chosen)
 
+
+COMMANDS = (list_course, check, watch, hint, restart, solution)

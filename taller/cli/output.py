@@ -31,7 +31,9 @@ def show_verdict(verdict: ExerciseVerdict, *, next_command: str = "") -> None:
     """El veredicto de un ejercicio: una línea por control y, de los que fallan, todo lo que ayuda."""
     mark = MARKS["passed"] if verdict.passed else MARKS["failed"]
     points = f"{verdict.points}/{verdict.max_points}"
-    console.print(f"\n{mark} [bold]{verdict.id} {escape(verdict.title)}[/]  {points} puntos  [dim]{verdict.duration_s:.2f} s[/]")
+    console.print(
+        f"\n{mark} [bold]{verdict.id} {escape(verdict.title)}[/]  {points} puntos  [dim]{verdict.duration_s:.2f} s[/]"
+    )
     if verdict.problem:
         console.print(f"  [red]{escape(verdict.problem)}[/]")
     for check in verdict.checks:
@@ -68,7 +70,11 @@ def _exercise_cells(exercise: Exercise, progress: Progress) -> tuple[str, str, s
     record = progress.of(exercise.id)
     mark = MARKS["passed"] if record.passed_at else MARKS["failed"] if record.attempts else MARKS["skipped"]
     points = f"{record.points}/{record.max_points}" if record.attempts else ""
-    return f"{mark} {exercise.id} {escape(exercise.title)}", points, f"[dim]exercises/{exercise.relative.as_posix()}[/]"
+    return (
+        f"{mark} {exercise.id} {escape(exercise.title)}",
+        points,
+        f"[dim]exercises/{exercise.relative.as_posix()}[/]",
+    )
 
 
 def interactive() -> bool:

@@ -1,41 +1,61 @@
-"""Los textos de click y typer, en español: la ayuda y los errores de uso."""
+"""Los textos de click, en español: la ayuda y los errores de uso."""
 
 import re
+from typing import Any
 
 import click
-import typer.rich_utils
 
 HELP = "Mira las órdenes con: python3 curso.py --ayuda"
 
-PANELS = {
-    "ARGUMENTS_PANEL_TITLE": "Argumentos",
-    "OPTIONS_PANEL_TITLE": "Opciones",
-    "COMMANDS_PANEL_TITLE": "Órdenes",
-    "DEFAULT_STRING": "[por defecto: {}]",
-    "REQUIRED_LONG_STRING": "[obligatorio]",
-}
 
-TRANSLATIONS = {"Show this message and exit.": "Muestra esta ayuda.", "Usage:": "Uso:"}
+class SpanishCommand(click.Command):
+    """Una orden cuya ayuda se lee en español."""
+
+    def __init__(self, *args: Any, **attributes: Any) -> None:
+        super().__init__(*args, **{"options_metavar": "[OPCIONES]", **attributes})
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(ctx.command_path, " ".join(self.collect_usage_pieces(ctx)), "Uso: ")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        records = [record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))]
+        with formatter.section("Opciones"):
+            formatter.write_dl(records)
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.help = "Muestra esta ayuda."
+        return option
 
 
-def translate() -> None:
-    """Traduce lo que typer imprime por su cuenta; sus rótulos son constantes de módulo."""
-    for name, text in PANELS.items():
-        setattr(typer.rich_utils, name, text)
+class SpanishGroup(SpanishCommand, click.Group):
+    """Un grupo de órdenes; sus órdenes y subgrupos también se leen en español."""
+
+    command_class = SpanishCommand
+
+    def __init__(self, *args: Any, **attributes: Any) -> None:
+        super().__init__(*args, **{"subcommand_metavar": "ORDEN …", **attributes})
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_options(ctx, formatter)
+        with formatter.section("Órdenes"):
+            formatter.write_dl([(name, command.get_short_help_str(90)) for name, command in self.commands.items()])
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """En el orden en que se han definido, que es el orden en que se usan."""
+        return list(self.commands)
 
 
 def usage_error(error: click.ClickException) -> str:
     """Un error de uso en una línea que termina con la orden que ayuda."""
     match error:
         case click.NoSuchOption():
-            hint = f" ¿Querías decir {error.possibilities[0]}?" if error.possibilities else ""
-            return f"No existe la opción {error.option_name}.{hint} {_help(error)}"
+            return f"No existe la opción {error.option_name}. {_help(error)}"
         case click.MissingParameter():
-            name = error.param.human_readable_name if error.param else ""
-            return f"Falta {name}. {_help(error)}"
+            return f"Falta {_name_of(error)}. {_help(error)}"
         case click.BadParameter():
-            name = error.param.human_readable_name if error.param else ""
-            return f"El valor de {name} no vale: {error.message} {_help(error)}"
+            return f"El valor de {_name_of(error)} no vale. {_help(error)}"
         case _ if match := re.match(r"No such command '(.+?)'", error.message):
             return f"No existe la orden «{match[1]}». {HELP}"
         case _ if match := re.match(r"Got unexpected extra arguments? \((.+)\)", error.message):
@@ -44,6 +64,12 @@ def usage_error(error: click.ClickException) -> str:
             return f"A la opción {match[1]} le falta su valor. {_help(error)}"
         case _:
             return f"{error.message} {_help(error)}"
+
+
+def _name_of(error: click.BadParameter) -> str:
+    if error.param is None:
+        return "un argumento"
+    return error.param.opts[0] if isinstance(error.param, click.Option) else str(error.param.metavar)
 
 
 def _help(error: click.ClickException) -> str:

@@ -99,7 +99,10 @@ async def _read_log(process: asyncio.subprocess.Process, run: Run) -> None:
 
 
 async def _wait_exit(
-    process: asyncio.subprocess.Process, writer: asyncio.StreamWriter, readers: list[asyncio.Task[None]], run: Run
+    process: asyncio.subprocess.Process,
+    writer: asyncio.StreamWriter,
+    readers: list[asyncio.Task[None]],
+    run: Run,
 ) -> None:
     status = await process.wait()
     await asyncio.wait(readers, timeout=1.0)

@@ -4,7 +4,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,10 +36,16 @@ UVICORN = {"log_level": "info", "timeout_graceful_shutdown": None, "ws_per_messa
 
 
 class Backend(Protocol):
+    """Cómo se arranca una ejecución: por `fork` (`WarmProcess`) o en un proceso nuevo (`FreshProcess`)."""
+
     def wait_warm(self) -> None: ...
 
     async def run(
-        self, request: dict[str, Any], listener: socket.socket | None = None, address: Address | None = None
+        self,
+        request: dict[str, Any],
+        listener: socket.socket | None = None,
+        address: Address | None = None,
+        on_event: Callable[[dict[str, Any]], None] = ...,
     ) -> Run: ...
 
     def close(self) -> None: ...
@@ -107,5 +113,3 @@ class Runner:
         self.backend.close()
         if self._sockets is not None:
             shutil.rmtree(self._sockets, ignore_errors=True)
-
-

@@ -99,7 +99,9 @@ def show(value: Any) -> str:
     if isinstance(value, Pattern):
         return repr(value)
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {show(item)}" for key, item in value.items()) + "}"
+        return (
+            "{" + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {show(item)}" for key, item in value.items()) + "}"
+        )
     if isinstance(value, list):
         return "[" + ", ".join(show(item) for item in value) + "]"
     try:

@@ -83,7 +83,10 @@ async def handshake(
         fields["Sec-WebSocket-Version"] = version
     if subprotocols:
         fields["Sec-WebSocket-Protocol"] = ", ".join(subprotocols)
-    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in {**fields, **(headers or {})}.items())]
+    lines = [
+        f"GET {path} HTTP/1.1",
+        *(f"{name}: {value}" for name, value in {**fields, **(headers or {})}.items()),
+    ]
     async with RawSocket.open(target, name=name) as raw:
         await raw.send("\r\n".join([*lines, "", ""]).encode())
         head = (await raw.read_head(within)).decode("latin-1")

@@ -148,5 +148,9 @@ def parse_block(lines: list[str]) -> SseEvent:
 def _shown(event: SseEvent) -> str:
     if event.comment is not None:
         return f": {event.comment}"
-    parts = [f"event: {event.event}", f"id: {event.id}" if event.id is not None else "", f"data: {event.data}"]
+    parts = [
+        f"event: {event.event}",
+        f"id: {event.id}" if event.id is not None else "",
+        f"data: {event.data}",
+    ]
     return " · ".join(filter(None, parts))

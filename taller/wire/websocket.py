@@ -10,6 +10,7 @@ from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
+from taller.runner import Address
 from taller.wire.compare import difference, show
 from taller.wire.mismatch import Mismatch
 from taller.wire.target import DEADLINE, Target, patience
@@ -43,24 +44,19 @@ class WebSocketClient:
             Mismatch: el servidor la rechaza, no contesta en `within` segundos o no habla WebSocket.
         """
         transcript.add(name, target.name, "ws", f"abre un WebSocket en {path}")
-        options = {
-            "additional_headers": headers,
-            "origin": cast(Origin, origin),
-            "subprotocols": cast(Sequence[Subprotocol], subprotocols),
-            "open_timeout": patience(within),
-            "close_timeout": 0.2,
-            "ping_interval": None,
-            "compression": None,
-            "max_size": MAX_MESSAGE,
-            "proxy": None,
-        }
         try:
-            if target.address.path:
-                uri = f"ws://app{path}"
-                connection = await unix_connect(target.address.path, uri, **options)  # type: ignore[arg-type]  # opciones mezcladas en un dict
-            else:
-                uri = f"ws://{target.address.host}:{target.address.port}{path}"
-                connection = await connect(uri, **options)  # type: ignore[arg-type]  # opciones mezcladas en un dict
+            connection = await _connect(
+                target.address,
+                path,
+                additional_headers=headers,
+                origin=cast(Origin, origin),
+                subprotocols=cast(Sequence[Subprotocol], subprotocols),
+                open_timeout=patience(within),
+                close_timeout=0.2,
+                ping_interval=None,
+                compression=None,
+                max_size=MAX_MESSAGE,
+            )
         except (OSError, InvalidHandshake, InvalidMessage, TimeoutError, EOFError) as error:
             received = await target.explain(_refusal(error, within))
             transcript.add(target.name, name, "close", received)
@@ -156,12 +152,16 @@ class WebSocketClient:
     def stop_reading(self) -> None:
         """Deja de leer, como una pestaña congelada: lo que envíe el servidor se acumula en su lado."""
         transcript.note(f"{self.name} deja de leer")
-        self.connection.transport.pause_reading()  # type: ignore[attr-defined]  # el transporte es de lectura y escritura
+        self.connection.transport.pause_reading()
 
     def _note_close(self) -> str:
         code = self.connection.close_code
         reason = f" («{self.connection.close_reason}»)" if self.connection.close_reason else ""
-        received = "la conexión se cortó sin trama de cierre (1006)" if code == 1006 else f"cierre con el código {code}{reason}"
+        received = (
+            "la conexión se cortó sin trama de cierre (1006)"
+            if code == 1006
+            else f"cierre con el código {code}{reason}"
+        )
         transcript.add(self.target.name, self.name, "close", received)
         return received
 
@@ -169,6 +169,13 @@ class WebSocketClient:
         if isinstance(error, ConnectionClosed):
             return await self.target.explain(self._note_close())
         return await self.target.explain("el servidor ha dejado de leer")
+
+
+def _connect(address: Address, path: str, **options: Any) -> connect:
+    """Una conexión por donde escuche la app, sin pasar por ningún proxy de esta máquina."""
+    if address.path:
+        return unix_connect(address.path, f"ws://app{path}", **options)
+    return connect(f"ws://{address.host}:{address.port}{path}", proxy=None, **options)
 
 
 def _refusal(error: BaseException, within: float) -> str:

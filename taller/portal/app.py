@@ -1,0 +1,42 @@
+"""Monta el portal: aquí se ve qué piezas tiene y quién conoce a quién."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from taller.checking.checker import Checker
+from taller.portal import api, pages
+from taller.portal.demos import Demos
+from taller.portal.hub import Hub
+from taller.portal.ledger import Ledger
+from taller.portal.live import Live
+from taller.portal.security import OnlyThisMachine
+
+HERE = Path(__file__).parent
+
+
+def create_app(root: Path, checker: Checker) -> FastAPI:
+    """El portal del curso que hay en `root`; `checker` sigue siendo de quien lo creó."""
+    hub = Hub()
+    ledger = Ledger(root, on_trouble=lambda text: hub.publish("trouble", {"text": text}))
+    live = Live(root, checker, hub, ledger)
+    demos = Demos(checker.runner, live.warm, hub)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with live.running():
+            yield
+            await demos.close()
+
+    app = FastAPI(title="Taller de APIs en tiempo real", lifespan=lifespan, openapi_url=None)
+    app.state.hub = hub
+    app.add_middleware(OnlyThisMachine)
+    app.include_router(api.create_router(root, live, demos, hub, ledger))
+    app.include_router(pages.create_router(root, live, ledger))
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    app.mount("/common", StaticFiles(directory=root / "lessons" / "common"), name="common")
+    app.add_exception_handler(404, pages.not_found)
+    return app

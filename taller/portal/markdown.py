@@ -1,0 +1,141 @@
+"""De los README y enunciados del curso a HTML, con las anclas de GitHub y enlaces que sirven en la página."""
+
+import posixpath
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from html import escape
+from itertools import pairwise
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from taller.catalog import Lesson
+from taller.portal.highlight import highlighted_block
+
+# Los avisos de GitHub («> [!NOTE]») y la llamada del curso en la que se convierten.
+ALERTS = {
+    "NOTE": ("nota", "Nota"),
+    "TIP": ("prueba", "Pruébalo"),
+    "IMPORTANT": ("medida", "Importante"),
+    "WARNING": ("trampa", "Cuidado"),
+    "CAUTION": ("trampa", "Cuidado"),
+}
+RELATIVE_SOURCE = re.compile(r'\b(src|srcset)="(?![a-z]+:|/)([^"]+)"')
+
+
+class Heading(NamedTuple):
+    level: int
+    text: str
+    anchor: str
+
+
+class Page(NamedTuple):
+    html: str
+    headings: list[Heading]
+
+
+def render_statement(text: str) -> str:
+    """El enunciado de un ejercicio: Markdown sin HTML dentro."""
+    return str(_parser(html=False).render(text))
+
+
+def render_lesson(text: str, lesson: Lesson) -> Page:
+    parser = _parser(html=True)
+    tokens = parser.parse(text)
+    headings = list(_anchor_headings(tokens))
+    _turn_alerts(tokens)
+    for token in tokens:
+        _fix_addresses(token, lesson)
+        for child in token.children or ():
+            _fix_addresses(child, lesson)
+        if token.children:
+            token.children = list(_fix_links(token.children, lesson))
+    return Page(str(parser.renderer.render(tokens, parser.options, {})), headings)
+
+
+def _parser(*, html: bool) -> MarkdownIt:
+    options = {"html": html, "highlight": lambda code, language, _: highlighted_block(code, language)}
+    return MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
+
+
+def github_anchor(text: str) -> str:
+    """El ancla que GitHub da a un encabezado: minúsculas, guiones y sin signos; conserva los acentos."""
+    kept = (char for char in text.strip().lower() if char in "-_ " or unicodedata.category(char)[0] in "LNM")
+    return "".join(kept).replace(" ", "-")
+
+
+def _anchor_headings(tokens: Sequence[Token]) -> Iterator[Heading]:
+    used: dict[str, int] = {}
+    for opening, inline in pairwise(tokens):
+        if opening.type == "heading_open":
+            text = "".join(child.content for child in inline.children or ())
+            anchor = github_anchor(text)
+            repeated = used[anchor] = used.get(anchor, -1) + 1
+            anchor += f"-{repeated}" if repeated else ""
+            opening.attrSet("id", anchor)
+            yield Heading(int(opening.tag[1]), text, anchor)
+
+
+def _turn_alerts(tokens: Sequence[Token]) -> None:
+    for opening, _, inline in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if opening.type != "blockquote_open" or not inline.children:
+            continue
+        if match := re.fullmatch(r"\[!([A-Z]+)\]", inline.children[0].content):
+            name, label = ALERTS.get(match[1], ALERTS["NOTE"])
+            opening.attrSet("class", f"alert {name}")
+            opening.attrSet("data-label", label)
+            del inline.children[:2]  # la marca y el salto de línea
+
+
+def _fix_addresses(token: Token, lesson: Lesson) -> None:
+    """Las imágenes de la carpeta de la lección, por la ruta con la que el portal las sirve."""
+    if token.type == "image":
+        token.attrSet("src", _image_address(str(token.attrGet("src")), lesson))
+    elif token.type in ("html_block", "html_inline"):
+        token.content = RELATIVE_SOURCE.sub(
+            lambda match: f'{match[1]}="{_image_address(match[2], lesson)}"', token.content
+        )
+
+
+def _image_address(source: str, lesson: Lesson) -> str:
+    if urlsplit(source).scheme or source.startswith("/"):
+        return source
+    path = posixpath.normpath(posixpath.join(lesson.slug, source))
+    return f"/{path}" if path.startswith("common/") else f"/files/{path}"
+
+
+def _fix_links(tokens: Sequence[Token], lesson: Lesson) -> Iterator[Token]:
+    closing: list[str] = []
+    for token in tokens:
+        if token.type == "link_open":
+            closing.append(_fix_link(token, lesson))
+        elif token.type == "link_close" and (file := closing.pop()):
+            token.tag = "span"
+            yield token
+            yield Token("html_inline", "", 0, content=_file_reference(file))
+            continue
+        yield token
+
+
+def _fix_link(token: Token, lesson: Lesson) -> str:
+    """Arregla un enlace; si lleva a un archivo del curso, que se abre en el editor, devuelve su ruta."""
+    parts = urlsplit(str(token.attrGet("href")))
+    if parts.scheme or parts.netloc or not parts.path or parts.path.startswith("/"):
+        return ""
+    path = posixpath.normpath(posixpath.join("lessons", lesson.slug, unquote(parts.path)))
+    if match := re.fullmatch(r"lessons/(\d\d_\w+)(/README\.md)?", path):
+        token.attrSet("href", f"/leccion/{match[1]}" + (f"#{parts.fragment}" if parts.fragment else ""))
+        return ""
+    token.tag, token.attrs = "span", {"class": "file-name"}
+    return path
+
+
+def _file_reference(path: str) -> str:
+    shown = escape(path)
+    return (
+        f' <span class="open-file">(abre este archivo en tu editor: <code>{shown}</code> '
+        f'<button type="button" class="small" data-copy="{shown}">Copiar la ruta</button>)</span>'
+    )
