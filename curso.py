@@ -36,7 +36,7 @@ AGAIN = " ".join(["python" if WINDOWS else "python3"] + [shlex.quote(arg) for ar
 COPY = f"cp -r {shlex.quote(str(ROOT))} ~/taller && cd ~/taller && python3 curso.py"
 KNOWN_TROUBLE = {
     r"(Errno|os error) 28\b|(WinError|os error) 112\b": f"Disco lleno: haz sitio (750 MB) y repite: {AGAIN}",
-    r"(Errno|os error) (1|13|30)\b|WinError (5|32)\b": f"Aquí no se puede escribir. Trabaja en una copia: {COPY}",
+    r"(Errno|os error) (1|13|30)\b|WinError (5|32)\b": f"Aquí no se puede escribir. Haz una copia: {COPY}",
     r"dns error|error sending request|Connect\w*Error|ProxyError": f"No hay conexión. Repite luego: {AGAIN}",
 }
 
@@ -56,7 +56,7 @@ def main() -> int:
 
 def check_python(version: "tuple[int, int]") -> None:
     if version < (3, 11):
-        stop("Instala Python 3.11 o posterior (python.org) y ejecuta: " + AGAIN.replace("3", "3.11", 1))
+        stop("Instala Python 3.11 o posterior y ejecuta: " + AGAIN.replace("python3 ", "python3.11 ", 1))
 
 
 def is_ready() -> bool:

@@ -77,9 +77,7 @@ def shared_memory() -> set[str]:
 
 
 @contextmanager
-def owner(
-    service: str, directory: Path | str = "", *options: str
-) -> Iterator[tuple[subprocess.Popen[str], Traces]]:
+def owner(service: str, directory: Path | str = "", *options: str) -> Iterator[tuple[subprocess.Popen[str], Traces]]:
     """Otro proceso, con un servidor en marcha, para matarlo."""
     argv = [sys.executable, "-c", OWNER, service, str(directory), *options]
     process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)

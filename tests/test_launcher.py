@@ -47,11 +47,7 @@ def repack(name: str, wheels: Path) -> str:
     with zipfile.ZipFile(wheel, "w") as archive:
         for file in package.files or []:
             in_bin = file.parts[0] == ".."
-            if (
-                file.suffix == ".pyc"
-                or file.name in {"RECORD", "INSTALLER"}
-                or (in_bin and file.name in scripts)
-            ):
+            if file.suffix == ".pyc" or file.name in {"RECORD", "INSTALLER"} or (in_bin and file.name in scripts):
                 continue
             inside = f"{stem}.data/scripts/{file.name}" if in_bin else file.as_posix()
             archive.write(str(file.locate()), inside)
@@ -129,9 +125,7 @@ def test_the_python_of_venv_may_start_it(ready: Path) -> None:
 
 @needs_bwrap
 def test_ready_course_runs_in_read_only_folder(ready: Path) -> None:
-    code, _, err = launch(
-        ready, before=(str(BWRAP), "--dev-bind", "/", "/", "--ro-bind", str(ready), str(ready))
-    )
+    code, _, err = launch(ready, before=(str(BWRAP), "--dev-bind", "/", "/", "--ro-bind", str(ready), str(ready)))
     assert (code, err) == (7, "")
 
 
@@ -167,6 +161,7 @@ def test_moved_and_killed_course_repairs_itself_without_uv(ready: Path, lock: st
     assert not (moved / ".venv/taller.stamp").exists()
     code, out, err = launch(moved)
     assert (code, json.loads(out)[0]) == (7, f"{moved}/.venv"), err
+    assert err.startswith("Otra ventana"), "el paso que sobrevivió a curso.py debía conservar el turno"
     assert not (moved / ".venv/bin/uv").exists()
     assert launch(moved)[::2] == (7, "")
     (moved / "requirements.lock").write_text(lock)
@@ -196,12 +191,8 @@ def assert_rebuilds_until_interrupted(folder: Path) -> None:
 
 def test_missing_ensurepip_gives_the_cure(lock: str, tmp_path: Path) -> None:
     folder = make_course(tmp_path / "curso", lock)
-    hide = (
-        "import runpy, sys; sys.modules['ensurepip'] = None; runpy.run_path(sys.argv[1], run_name='__main__')"
-    )
-    done = subprocess.run(
-        [BASE_PYTHON, "-c", hide, folder / "curso.py"], capture_output=True, text=True, timeout=30
-    )
+    hide = "import runpy, sys; sys.modules['ensurepip'] = None; runpy.run_path(sys.argv[1], run_name='__main__')"
+    done = subprocess.run([BASE_PYTHON, "-c", hide, folder / "curso.py"], capture_output=True, text=True, timeout=30)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     expected = f"python{version}-venv && " if shutil.which("apt-get") else "python.org"
     assert done.returncode == 2

@@ -1,30 +1,14 @@
 """Lo que la lección 2 pide al estudiante que pulse, y lo que le promete que verá, en un navegador real."""
 
 import re
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from lesson_servers import ROOT, serving
-from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
-FLAGS = ["no-sandbox", "headless", "disable-gpu", "disable-background-networking", "disable-component-update"]
-FLAGS += ["disable-sync", "no-first-run"]
 DEADLINE_MS = 10_000
 expect.set_options(timeout=DEADLINE_MS)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    names = ["chromium", "chromium-browser", "google-chrome", "chrome"]
-    with sync_playwright() as playwright:
-        found = next(filter(None, map(shutil.which, names)), playwright.chromium.executable_path)
-        if not Path(found).exists():
-            pytest.skip("no hay ningún Chromium; instálalo, o ejecuta: playwright install chromium")
-        chromium = playwright.chromium.launch(executable_path=found, args=[f"--{flag}" for flag in FLAGS])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +33,8 @@ def open_page(browser: Browser, address: str, size: ViewportSize) -> Iterator[Pa
     expect(page.locator("h1")).to_have_text("Un chat con el cable a la vista")
     for name in ("Ana", "Luis"):
         expect(state(page, name)).to_have_text("conectada")
+        if address.startswith("127.0.0.1"):
+            expect(page.locator(f"#person-{name} .cable")).to_contain_text("cable")
     yield page
     for name in ("Ana", "Luis"):
         page.uncheck(f"#person-{name} .auto")
@@ -193,9 +179,7 @@ def test_measuring_counts_headers_and_connections(page: Page) -> None:
     assert http[0] == ws[0] == "1"
     assert ws[1:3] == ["6 B", "2 B"]
     assert int(http[1].split()[0]) > 100
-    expect(page.locator("#cost-chart svg").first).to_have_attribute(
-        "aria-label", re.compile("WebSocket: .* 6 B")
-    )
+    expect(page.locator("#cost-chart svg").first).to_have_attribute("aria-label", re.compile("WebSocket: .* 6 B"))
     expect(page.locator("#cost-verdict")).to_contain_text("sale a cuenta desde el mensaje")
 
 
@@ -222,9 +206,7 @@ def test_no_sideways_scrolling(browser: Browser, address: str, width: int) -> No
 
 def test_from_another_machine_the_chat_works_and_says_what_is_missing(browser: Browser, address: str) -> None:
     """`taller.localhost` llega a este servidor, pero la página no puede saber que es la misma máquina."""
-    for page in open_page(
-        browser, address.replace("127.0.0.1", "taller.localhost"), {"width": 1200, "height": 800}
-    ):
+    for page in open_page(browser, address.replace("127.0.0.1", "taller.localhost"), {"width": 1200, "height": 800}):
         expect(page.locator("#no-relay")).to_be_visible()
         say(page, "Ana", "sin radiografía")
         expect(messages(page, "Luis")).to_contain_text("Ana: sin radiografía")

@@ -48,10 +48,7 @@ def stream(*, mask: bool) -> bytes:
 
 def seen(frames: list[Any]) -> list[tuple[Any, ...]]:
     """Lo que se ve de cada trama, menos la clave de máscara, que es aleatoria."""
-    return [
-        (f.name, f.fin, f.compressed, f.length, len(f.header), f.preview, f.text, f.close_code)
-        for f in frames
-    ]
+    return [(f.name, f.fin, f.compressed, f.length, len(f.header), f.preview, f.text, f.close_code) for f in frames]
 
 
 @pytest.mark.parametrize("mask", [True, False])
@@ -88,9 +85,7 @@ def test_byte_by_byte_gives_the_same_frames(lesson: dict[str, ModuleType]) -> No
 @pytest.mark.parametrize(
     ("length", "server", "client"), [(0, 2, 6), (125, 2, 6), (126, 4, 8), (65_535, 4, 8), (65_536, 10, 14)]
 )
-def test_header_grows_at_126_and_65536(
-    lesson: dict[str, ModuleType], length: int, server: int, client: int
-) -> None:
+def test_header_grows_at_126_and_65536(lesson: dict[str, ModuleType], length: int, server: int, client: int) -> None:
     for mask, size in [(False, server), (True, client)]:
         [frame] = lesson["frames"].FrameParser().feed(encode(Opcode.TEXT, b"x" * length, mask=mask))
         assert (frame.length, len(frame.header), frame.mask is not None) == (length, size, mask)

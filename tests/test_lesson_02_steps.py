@@ -159,9 +159,7 @@ def closing_code(ws: ClientConnection) -> int | None:
 @pytest.mark.parametrize(
     ("messages", "code"), [([b"\xde\xad"], 1003), (["ñ" * 50_001], 1009), (['{"type": "ping"}'] * 60, 1008)]
 )
-def test_each_limit_closes_with_its_code_and_harms_nobody(
-    app: str, messages: list[str | bytes], code: int
-) -> None:
+def test_each_limit_closes_with_its_code_and_harms_nobody(app: str, messages: list[str | bytes], code: int) -> None:
     with person(app, "Eva") as eva, person(app, "Bruto") as bruto:
         for message in messages:
             bruto.send(message)
@@ -189,9 +187,7 @@ def test_everybody_reads_the_same_order(app: str) -> None:
         for _ in range(8):
             for ws in people:
                 say(ws, "a la vez")
-        orders = [
-            [(m["name"], m["number"]) for m in (next_of(ws, "said") for _ in range(24))] for ws in people
-        ]
+        orders = [[(m["name"], m["number"]) for m in (next_of(ws, "said") for _ in range(24))] for ws in people]
     assert orders[0] == orders[1] == orders[2]
 
 

@@ -223,9 +223,7 @@ async def test_a_cluster_of_another_version_is_told(tmp_path: Path) -> None:
 async def test_on_a_port_and_on_a_taken_one() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(
-            ServiceError, match=r"^PostgreSQL no arrancó \(.+\).*python3 curso\.py servicios$"
-        ):
+        with pytest.raises(ServiceError, match=r"^PostgreSQL no arrancó \(.+\).*python3 curso\.py servicios$"):
             async with postgres(port=port):
                 pass
     async with postgres(port=port) as server:

@@ -37,9 +37,7 @@ async def send(mailbox: Mailbox, subject: str = "¡Hola!", raw: bytes | None = N
     message.set_content("Bienvenida, Íñiga.\n")
     where = urlsplit(mailbox.url)
     async with aiosmtplib.SMTP(hostname=where.hostname, port=where.port, timeout=5) as client:
-        await client.sendmail(
-            "taller@ejemplo.es", ["ana@ejemplo.es", "eva@ejemplo.es"], raw or message.as_bytes()
-        )
+        await client.sendmail("taller@ejemplo.es", ["ana@ejemplo.es", "eva@ejemplo.es"], raw or message.as_bytes())
 
 
 async def test_a_mail_arrives_whole(mailbox: Mailbox) -> None:

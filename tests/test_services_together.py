@@ -163,9 +163,7 @@ async def test_leaving_with_the_page_open_does_not_hang() -> None:
         async with asyncio.timeout(15):
             async with contextlib.AsyncExitStack() as stack:
                 services = await stack.enter_async_context(all_services())
-                source = await client.send(
-                    client.build_request("GET", f"{services.inbox_url}/api/stream"), stream=True
-                )
+                source = await client.send(client.build_request("GET", f"{services.inbox_url}/api/stream"), stream=True)
                 assert source.status_code == 200
         await source.aclose()
 

@@ -167,9 +167,7 @@ async def test_cancelling_twice_leaves_nothing() -> None:
     await until(traces.vanished)
 
 
-async def test_cancelling_during_the_start_leaves_nothing(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+async def test_cancelling_during_the_start_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     for moment in range(0, 100, 7):
         with pytest.raises(TimeoutError):
@@ -207,9 +205,7 @@ async def test_redis_url_is_used_and_not_controlled(server: Valkey, monkeypatch:
 
 
 async def test_an_absent_external_server_is_told_without_its_password() -> None:
-    with pytest.raises(
-        ServiceError, match=r"no responde en redis://127\.0\.0\.1:1/0\..*unset REDIS_URL$"
-    ) as error:
+    with pytest.raises(ServiceError, match=r"no responde en redis://127\.0\.0\.1:1/0\..*unset REDIS_URL$") as error:
         async with valkey(url="redis://ana:secreto@127.0.0.1:1/0"):
             pass
     assert "secreto" not in str(error.value)
@@ -223,9 +219,7 @@ async def test_a_wrong_password_is_told(server: Valkey) -> None:
             pass
 
 
-async def test_without_the_wheel_it_uses_the_one_on_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_without_the_wheel_it_uses_the_one_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundled = valkey_server.find_binary()
     assert bundled
     (tmp_path / "redis-server").symlink_to(bundled)
@@ -236,9 +230,7 @@ async def test_without_the_wheel_it_uses_the_one_on_path(
         assert Traces.of(server).processes[1].cmdline()[0].startswith(str(tmp_path / "redis-server"))
 
 
-async def test_without_any_server_it_says_what_to_type(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_without_any_server_it_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ServiceError, match=r"python3 curso\.py$"):

@@ -65,9 +65,7 @@ class Cable:
         with suppress(*BROKEN):
             await self._copy("down", reader, client)
 
-    async def _copy(
-        self, direction: Direction, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _copy(self, direction: Direction, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(CHUNK):
             self.hear(direction, data)
             writer.write(data)

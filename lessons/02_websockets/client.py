@@ -26,9 +26,7 @@ async def listen(url: str) -> None:
 
 def main() -> None:
     if len(sys.argv) != 2:
-        sys.exit(
-            "Falta la dirección del chat. Prueba: python client.py 'ws://127.0.0.1:8000/ws/chat?name=Eva'"
-        )
+        sys.exit("Falta la dirección del chat. Prueba: python client.py 'ws://127.0.0.1:8000/ws/chat?name=Eva'")
     try:
         asyncio.run(listen(sys.argv[1]))
     except InvalidStatus as refusal:

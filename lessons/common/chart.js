@@ -14,8 +14,9 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const DASHES = ["", "7 4", "2 4", "10 3 2 3", "1 3"];
-const MARGIN = { top: 10, right: 12, bottom: 40, left: 58 };
-const NUMBER = new Intl.NumberFormat("es", { maximumSignificantDigits: 4, useGrouping: "min2" });
+const MARGIN = { top: 10, right: 12, bottom: 40, left: 72 };
+const SMALL = new Intl.NumberFormat("es", { maximumSignificantDigits: 2 });
+const LARGE = new Intl.NumberFormat("es", { maximumFractionDigits: 2, useGrouping: "min2" });
 
 export class Chart {
   #figure;
@@ -57,7 +58,7 @@ export class Chart {
     const { title, kind, y, series } = this.#options;
     const unit = y.unit ? ` ${y.unit}` : "";
     const parts = kind === "bar"
-      ? this.#bars.map((bar) => `${bar.label}: ${bar.values.map((v, i) => `${series[i]} ${NUMBER.format(v)}${unit}`).join(", ")}`)
+      ? this.#bars.map((bar) => `${bar.label}: ${bar.values.map((v, i) => `${series[i]} ${number(v)}${unit}`).join(", ")}`)
       : series.map((name) => `${name}: ${describe(this.#points.get(name), unit)}`);
     return `${title}. ${parts.join("; ") || "sin datos"}.`;
   }
@@ -90,7 +91,7 @@ export class Chart {
     const x = linear(first, last, area.left, area.right);
     const y = this.#yScale(visible, area, log);
     const shapes = [...this.#axes(area, y)];
-    for (const tick of ticks(first, last, 5)) shapes.push(label(x.at(tick), area.bottom + 16, NUMBER.format(tick), "middle"));
+    for (const tick of ticks(first, last, 5)) shapes.push(label(x.at(tick), area.bottom + 16, number(tick), "middle"));
     shapes.push(label((area.left + area.right) / 2, area.bottom + 34, axisName(xAxis), "middle"));
     this.#options.series.forEach((name, i) => {
       const inside = this.#points.get(name).filter((p) => p[0] >= first);
@@ -116,9 +117,9 @@ export class Chart {
         const top = y.at(base + value);
         shapes.push(node("rect", { x: left, y: top, width: thickness, height: Math.max(y.at(base) - top, 0), fill: color(i) }));
         if (stacked) base += value;
-        else shapes.push(label(left + thickness / 2, top - 4, NUMBER.format(value), "middle"));
+        else shapes.push(label(left + thickness / 2, top - 4, number(value), "middle"));
       });
-      if (stacked) shapes.push(label(center, y.at(base) - 4, NUMBER.format(base), "middle"));
+      if (stacked) shapes.push(label(center, y.at(base) - 4, number(base), "middle"));
       shapes.push(label(center, area.bottom + 16, bar.label, "middle"));
     });
     return shapes;
@@ -138,7 +139,7 @@ export class Chart {
     for (const tick of y.ticks) {
       const height = y.at(tick);
       yield node("line", { class: "gridline", x1: area.left, x2: area.right, y1: height, y2: height });
-      yield label(area.left - 6, height + 4, NUMBER.format(tick), "end");
+      yield label(area.left - 6, height + 4, number(tick), "end");
     }
     yield node("line", { class: "axis", x1: area.left, x2: area.right, y1: area.bottom, y2: area.bottom });
     const middle = (area.top + area.bottom) / 2;
@@ -169,6 +170,7 @@ function node(name, attributes, text) {
 
 const label = (x, y, text, anchor) => node("text", { x, y, "text-anchor": anchor }, text);
 const color = (index) => `var(--series-${(index % 5) + 1})`;
+const number = (value) => (Math.abs(value) < 1 ? SMALL : LARGE).format(value);
 const axisName = ({ label: name, unit }) => [name, unit && `(${unit})`].filter(Boolean).join(" ");
 
 function linear(from, to, start, end) {
@@ -193,5 +195,5 @@ function ticks(from, to, count) {
 function describe(points, unit) {
   if (!points.length) return "sin datos";
   const values = points.map((p) => p[1]);
-  return `último ${NUMBER.format(values.at(-1))}${unit}, máximo ${NUMBER.format(Math.max(...values))}${unit}`;
+  return `último ${number(values.at(-1))}${unit}, máximo ${number(Math.max(...values))}${unit}`;
 }

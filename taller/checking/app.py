@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from taller.checking.logs import relevant
+from taller.checking.logs import last_error, relevant
 from taller.runner import Exit, LaunchError, Run, Runner
 from taller.wire import (
     Handshake,
@@ -104,9 +104,11 @@ class App:
         return await self.run.sync()
 
     async def diagnose(self) -> str:
-        """Por qué puede no estar contestando: terminó, o en qué línea del estudiante está parada."""
+        """Por qué puede no estar contestando: terminó, lanzó una excepción o está parada en alguna línea."""
         if await self.run.ended(0.03):
             return f"tu app {self.run.exit}"
+        if error := last_error((await self.log())[self._noted :], self.folder):
+            return f"tu app lanzó {error}"
         for match in STACK_LINE.finditer(await self.run.stack()):
             path = Path(match["file"])
             if path.is_relative_to(self.folder):

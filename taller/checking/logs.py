@@ -16,6 +16,17 @@ def relevant(text: str, folder: Path) -> list[str]:
     return list(_without_noise(text.splitlines(), folder))[-MAX_LINES:]
 
 
+def last_error(text: str, folder: Path) -> str | None:
+    """El último error de una traza y la línea del estudiante en la que saltó: `KeyError: 'x' (e1_eco.py, línea 9)`."""
+    if "Traceback (most recent call last)" not in text:
+        return None
+    traceback = text[text.rindex("Traceback (most recent call last)") :]
+    lines = [line for line in _without_noise(traceback.splitlines(), folder) if not line.startswith(" ")]
+    where = [line.removesuffix(":") for line in lines if re.fullmatch(r"\w+\.py, línea \d+:", line)]
+    error = next((line for line in lines if re.match(r"[\w.]+(:|$)", line)), None)
+    return f"{error} ({where[-1]})" if error and where else error
+
+
 def _without_noise(lines: list[str], folder: Path) -> Iterator[str]:
     in_traceback = ours = False
     for raw in lines:

@@ -13,9 +13,10 @@ from rich.syntax import Syntax
 from taller.catalog import ROOT, CatalogError, Lesson, find_lesson
 from taller.cli.output import console, interactive, say
 from taller.cli.spanish import SpanishCommand
+from taller.demo import demo as running_demo
 from taller.livecoding import Step, find_step, go_to, steps, working_copy
 from taller.portal import serve_portal
-from taller.runner import LaunchError, start_runner
+from taller.runner import LaunchError
 from taller.services import serve_until_stopped
 
 lesson_argument = click.argument("key", metavar="LECCIÓN")
@@ -40,30 +41,17 @@ def open_portal(port: int | None, browser: bool) -> None:
 @port_option
 def demo(key: str, port: int | None) -> None:
     """Arranca la mini-app de una lección."""
-    lesson = find_lesson(key)
-    if not lesson.written:
-        raise CatalogError(f"La lección {key} aún no está escrita. Mira cuáles sí: python3 curso.py lista")
-    asyncio.run(_serve_demo(lesson, port))
+    asyncio.run(_serve_demo(find_lesson(key), port))
 
 
 async def _serve_demo(lesson: Lesson, port: int | None) -> None:
-    runner = start_runner()
-    try:
-        run = await runner.launch(lesson.folder, "app:app", port=port or 0, uvicorn={"log_level": "warning"})
-        await run.ready(20.0)
+    async with running_demo(lesson, port) as run:
         assert run.address is not None
-        say(f"La mini-app de {lesson.title} está en {run.address.http}  (Ctrl+C para terminar)")
+        say(f"La mini-app de {lesson.slug[:2]} está en {run.address.http}  (Ctrl+C para terminar)")
         while run.exit is None:
             await run.ended(3600.0)
-        raise LaunchError(
-            f"La mini-app {run.exit}. {run.log.strip()[-400:]} Repite: python3 curso.py demo {lesson.slug[:2]}"
-        )
-    except OSError as error:
-        raise CatalogError(
-            f"El puerto {port} está ocupado. Deja que elija uno libre: python3 curso.py demo {lesson.slug[:2]}"
-        ) from error
-    finally:
-        runner.close()
+        last = (run.log.strip().splitlines() or [""])[-1]
+        raise LaunchError(f"La mini-app {run.exit}. {last} Repite: python3 curso.py demo {lesson.slug[:2]}")
 
 
 @click.command("servicios", cls=SpanishCommand)

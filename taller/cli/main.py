@@ -3,6 +3,7 @@
 0: todo bien; 1: un control ha fallado; 2: mal uso o un problema del entorno.
 """
 
+import signal
 import sys
 
 import click
@@ -48,6 +49,8 @@ for command in (*exercises.COMMANDS, *course.COMMANDS, author.author):
 
 
 def main() -> None:
+    # Un SIGTERM limpia igual que Ctrl+C: sin procesos ni carpetas temporales olvidadas.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run(sys.argv[1:]))
 
 

@@ -13,6 +13,7 @@ from taller.portal.demos import Demos
 from taller.portal.hub import Hub
 from taller.portal.ledger import Ledger
 from taller.portal.live import Live
+from taller.portal.pieces import Pieces
 from taller.portal.security import OnlyThisMachine
 
 HERE = Path(__file__).parent
@@ -32,10 +33,10 @@ def create_app(root: Path, checker: Checker) -> FastAPI:
             await demos.close()
 
     app = FastAPI(title="Taller de APIs en tiempo real", lifespan=lifespan, openapi_url=None)
-    app.state.hub = hub
+    app.state.pieces = Pieces(root, hub, ledger, live, demos)
     app.add_middleware(OnlyThisMachine)
-    app.include_router(api.create_router(root, live, demos, hub, ledger))
-    app.include_router(pages.create_router(root, live, ledger))
+    app.include_router(api.router)
+    app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.mount("/common", StaticFiles(directory=root / "lessons" / "common"), name="common")
     app.add_exception_handler(404, pages.not_found)

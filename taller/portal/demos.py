@@ -12,6 +12,8 @@ from taller.runner import LaunchError, Run, Runner
 
 START_TIMEOUT = 20.0
 UNWATCHED_S = 30.0
+# Lo que se espera a que una app que no arranca acabe de escribir por qué.
+LAST_WORDS_S = 1.0
 # Servicios de fuera que el alumno haya elegido; sin ellos, la mini-app levanta los suyos.
 SERVICES = ("REDIS_URL", "DATABASE_URL", "SMTP_URL")
 
@@ -63,6 +65,8 @@ class Demos:
             demo.run = await self.runner.launch(demo.lesson.folder, "app:app", env=env, port=0)
             await demo.run.ready(START_TIMEOUT)
         except (LaunchError, OSError) as error:
+            if demo.run is not None:
+                await demo.run.ended(LAST_WORDS_S)
             await self._end(demo)
             self._show(demo, "failed", reason=str(error))
             return

@@ -8,12 +8,12 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.templating import Jinja2Templates
 from starlette.exceptions import HTTPException
 
-from taller.catalog import CatalogError, Exercise, Lesson, find_exercise, find_lesson
+from taller.catalog import Exercise, Lesson
 from taller.portal.comparison import compare
-from taller.portal.ledger import Ledger
 from taller.portal.live import Live
 from taller.portal.markdown import Page, render_lesson, render_statement
 from taller.portal.outline import outline
+from taller.portal.pieces import ExerciseInLessonDep, LessonDep, Pieces, PiecesDep
 from taller.skeleton import SkeletonError, is_edited
 
 IMAGES = (".svg", ".png", ".jpg", ".jpeg", ".gif", ".webp")
@@ -23,69 +23,48 @@ IMAGE_POLICY = {"Content-Security-Policy": "default-src 'none'; style-src 'unsaf
 templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
 
 
-def create_router(root: Path, live: Live, ledger: Ledger) -> APIRouter:
-    router = APIRouter(include_in_schema=False)
-
-    def show(request: Request, name: str, **context: Any) -> Response:
-        course = outline(root, ledger.read())
-        return templates.TemplateResponse(request, name, {"course": course, "root": root, **context})
-
-    @router.get("/")
-    def home(request: Request) -> Response:
-        return show(request, "home.html")
-
-    @router.get("/leccion/{slug}")
-    def lesson_page(request: Request, slug: str) -> Response:
-        lesson = _lesson(slug, root)
-        return show(
-            request,
-            "lesson.html",
-            lesson=lesson,
-            reading=_reading(lesson),
-            panels=[_panel(exercise, live) for exercise in lesson.exercises],
-        )
-
-    @router.get("/leccion/{slug}/{exercise_id}")
-    def exercise_page(request: Request, slug: str, exercise_id: str) -> Response:
-        exercise = _exercise(slug, exercise_id, root)
-        panel = _panel(exercise, live)
-        return show(request, "exercise.html", lesson=exercise.lesson, exercise=exercise, panel=panel)
-
-    @router.get("/leccion/{slug}/{exercise_id}/solucion")
-    def solution_page(request: Request, slug: str, exercise_id: str) -> Response:
-        exercise = _exercise(slug, exercise_id, root)
-        record = ledger.read().of(exercise.id)
-        allowed = record.passed_at is not None or record.solution_seen
-        rows = compare(exercise) if allowed else []
-        return show(request, "solution.html", lesson=exercise.lesson, exercise=exercise, record=record, rows=rows)
-
-    @router.get("/files/{slug}/{path:path}")
-    def lesson_file(slug: str, path: str) -> Response:
-        """Las imágenes de una lección, y nada más."""
-        folder = _lesson(slug, root).folder.resolve()
-        file = (folder / path).resolve()
-        if not file.is_relative_to(folder) or file.suffix not in IMAGES or not file.is_file():
-            raise HTTPException(404, f"La lección no tiene la imagen «{path}».")
-        return FileResponse(file, headers=IMAGE_POLICY)
-
-    return router
+# Corrutinas y no funciones: así el progreso sólo se toca desde un hilo.
+router = APIRouter(include_in_schema=False)
 
 
-def _lesson(slug: str, root: Path) -> Lesson:
-    try:
-        return find_lesson(slug, root)
-    except CatalogError as error:
-        raise HTTPException(404, str(error)) from error
+@router.get("/")
+async def home(request: Request, pieces: PiecesDep) -> Response:
+    return _show(request, pieces, "home.html")
 
 
-def _exercise(slug: str, exercise_id: str, root: Path) -> Exercise:
-    try:
-        exercise = find_exercise(exercise_id, root)
-    except CatalogError as error:
-        raise HTTPException(404, str(error)) from error
-    if exercise.lesson != _lesson(slug, root):
-        raise HTTPException(404, f"El ejercicio {exercise.id} es de otra lección: {exercise.lesson.slug}.")
-    return exercise
+@router.get("/leccion/{slug}")
+async def lesson_page(request: Request, lesson: LessonDep, pieces: PiecesDep) -> Response:
+    panels = [_panel(exercise, pieces.live) for exercise in lesson.exercises]
+    return _show(request, pieces, "lesson.html", lesson=lesson, reading=_reading(lesson), panels=panels)
+
+
+@router.get("/leccion/{slug}/{exercise_id}")
+async def exercise_page(request: Request, exercise: ExerciseInLessonDep, pieces: PiecesDep) -> Response:
+    panel = _panel(exercise, pieces.live)
+    return _show(request, pieces, "exercise.html", lesson=exercise.lesson, exercise=exercise, panel=panel)
+
+
+@router.get("/leccion/{slug}/{exercise_id}/solucion")
+async def solution_page(request: Request, exercise: ExerciseInLessonDep, pieces: PiecesDep) -> Response:
+    record = pieces.ledger.read().of(exercise.id)
+    allowed = record.passed_at is not None or record.solution_seen
+    rows = compare(exercise) if allowed else []
+    return _show(request, pieces, "solution.html", lesson=exercise.lesson, exercise=exercise, rows=rows)
+
+
+@router.get("/files/{slug}/{path:path}")
+def lesson_file(lesson: LessonDep, path: str) -> Response:
+    """Las imágenes de una lección, y nada más."""
+    folder = lesson.folder.resolve()
+    file = (folder / path).resolve()
+    if not file.is_relative_to(folder) or file.suffix not in IMAGES or not file.is_file():
+        raise HTTPException(404, f"La lección no tiene la imagen «{path}».")
+    return FileResponse(file, headers=IMAGE_POLICY)
+
+
+def _show(request: Request, pieces: Pieces, name: str, **context: Any) -> Response:
+    course = outline(pieces.root, pieces.ledger.read())
+    return templates.TemplateResponse(request, name, {"course": course, **context})
 
 
 def _reading(lesson: Lesson) -> Page | None:

@@ -50,7 +50,7 @@ async def serve_portal(port: int | None, on_ready: Callable[[str], None], root: 
         app = create_app(root, checker)
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S)
         on_ready(f"http://{LOOPBACK}:{listener.getsockname()[1]}/")
-        await PortalServer(config, app.state.hub).serve(sockets=[listener])
+        await PortalServer(config, app.state.pieces.hub).serve(sockets=[listener])
 
 
 def open_port(port: int | None) -> socket.socket:

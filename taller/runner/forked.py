@@ -104,5 +104,7 @@ async def _read_events(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     except (ConnectionError, ValueError):
         pass
     finally:
-        run.finish(Exit(signal=9))
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        run.finish(Exit(signal=9))

@@ -13,6 +13,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -65,7 +66,7 @@ async def _spawn(port: int, env: dict[str, str]) -> asyncio.subprocess.Process:
         "taller.runner.fresh",
         str(port),
         cwd=ROOT,
-        env={**os.environ, **env},
+        env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -107,7 +108,16 @@ async def _wait_exit(
     status = await process.wait()
     await asyncio.wait(readers, timeout=1.0)
     writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
     run.finish(Exit(status) if status >= 0 else Exit(signal=-status))
+
+
+def die_with(connection: socket.socket) -> None:
+    """Sin supervisor, la vida de este proceso depende de que quien lo pidió siga al otro lado."""
+    with contextlib.suppress(OSError):
+        connection.recv(1)
+    os._exit(1)
 
 
 def main(arguments: list[str]) -> None:
@@ -121,6 +131,7 @@ def main(arguments: list[str]) -> None:
         stream.write(json.dumps(note) + "\n")
         stream.flush()
 
+    threading.Thread(target=die_with, args=(connection,), daemon=True).start()
     sys.exit(importlib.import_module(request["entry"]).main(request["payload"], listener, notify))
 
 

@@ -7,6 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from taller.runner.limits import LOG_LIMIT
+
+# Lo normal es un milisegundo; en una máquina ocupada, un bucle sin fin tarda en ceder el turno.
+STACK_TIMEOUT = 1.0
+
 
 class LaunchError(Exception):
     """La app no llegó a atender conexiones; el mensaje lo explica a quien la escribió."""
@@ -48,6 +53,7 @@ class Run:
     on_event: Callable[[dict[str, Any]], None] = lambda event: None
     log: str = ""
     exit: Exit | None = None
+    _log_bytes: int = field(init=False, default=0)
     _state: asyncio.Future[None] = field(init=False)
     _ended: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _synced: dict[int, asyncio.Event] = field(init=False, default_factory=dict)
@@ -93,7 +99,7 @@ class Run:
         """Dónde está parado el código ahora mismo: la pila que imprime `faulthandler`."""
         before = len(await self.sync())
         self.signal(getattr(signal, "SIGUSR1", 0))
-        deadline = asyncio.get_running_loop().time() + 0.3
+        deadline = asyncio.get_running_loop().time() + STACK_TIMEOUT
         while asyncio.get_running_loop().time() < deadline:
             if "Stack" in (await self.sync())[before:]:
                 break
@@ -112,12 +118,20 @@ class Run:
             case {"event": "failed", "reason": reason}:
                 self._settle(LaunchError(reason))
             case {"event": "log", "text": text}:
-                self.log += text
+                self._append_log(text)
             case {"event": "synced", "id": serial}:
                 self._synced[serial].set()
             case {"event": "exit", "code": code, "signal": number}:
                 self.finish(Exit(code, number))
         self.on_event(event)
+
+    def _append_log(self, text: str) -> None:
+        if self._log_bytes >= LOG_LIMIT:
+            return
+        self.log += text
+        self._log_bytes += len(text.encode())
+        if self._log_bytes >= LOG_LIMIT:
+            self.log += f"\n[salida cortada a los {LOG_LIMIT // 1024} KiB]\n"
 
     def keep(self, task: asyncio.Task[None]) -> None:
         """Guarda la referencia de una tarea que vive lo que la ejecución."""

@@ -69,12 +69,14 @@ class AnnouncedServer(uvicorn.Server):
         self.notify = notify
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.lifespan.should_exit:
-            reason = "La app falló en su lifespan, antes de empezar a atender. Mira el error en la transcripción."
-            self.notify({"event": "failed", "reason": reason})
-        else:
-            self.notify({"event": "ready"})
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            if self.lifespan.should_exit:
+                reason = "Tu app falló en su lifespan, antes de empezar a atender: mira el error en la transcripción."
+                self.notify({"event": "failed", "reason": reason})
+            raise
+        self.notify({"event": "ready"})
 
 
 class NoAppError(Exception):

@@ -26,9 +26,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from taller.runner.limits import LOG_LIMIT
+
 Notify = Callable[[dict[str, Any]], None]
 
-LOG_LIMIT = 256 * 1024
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -167,10 +168,8 @@ class Supervisor:
             room = LOG_LIMIT - self.logged
             self.logged += len(data)
             if room > 0:
-                self.send({"event": "log", "text": self.decode(data[:room])})
-            if 0 < room < len(data):
-                self.send({"event": "log", "text": f"\n[salida cortada a los {LOG_LIMIT // 1024} KiB]\n"})
-            if room <= 0:
+                self.send({"event": "log", "text": self.decode(data)})
+            else:
                 # Una app que inunda la salida no puede acaparar el bucle: cede el turno tras cada lectura.
                 return False
         return None if data == b"" else False

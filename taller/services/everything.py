@@ -63,9 +63,7 @@ async def all_services(directory: Path | None = None) -> AsyncIterator[Services]
     Con `directory`, Valkey y PostgreSQL guardan ahí sus datos. Lanza ServiceError si alguno no arranca.
     """
     async with AsyncExitStack() as stack:
-        redis = await stack.enter_async_context(
-            valkey(directory and directory / "valkey", port=free_port(VALKEY_PORT))
-        )
+        redis = await stack.enter_async_context(valkey(directory and directory / "valkey", port=free_port(VALKEY_PORT)))
         database = await stack.enter_async_context(
             postgres(directory and directory / "postgres", port=free_port(POSTGRES_PORT))
         )

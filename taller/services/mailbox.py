@@ -81,9 +81,7 @@ class Mailbox:
             async with asyncio.timeout(deadline), self._changed:
                 await self._changed.wait_for(lambda: len(self._messages) >= count)
         except TimeoutError:
-            raise TimeoutError(
-                f"En {deadline:g} s han llegado {len(self._messages)} correos de {count}."
-            ) from None
+            raise TimeoutError(f"En {deadline:g} s han llegado {len(self._messages)} correos de {count}.") from None
         return list(self._messages)
 
     async def changes(self) -> AsyncIterator[list[Mail]]:

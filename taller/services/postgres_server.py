@@ -109,9 +109,7 @@ class Postgres(Server):
         """Borra una base creada aquí y corta sus conexiones; si ya no existe, no hace nada."""
         name = _database(url)
         if name not in self._created:
-            raise ServiceError(
-                f"La base {name} no la creó este servicio y no se borra. Si es tuya: dropdb {name}"
-            )
+            raise ServiceError(f"La base {name} no la creó este servicio y no se borra. Si es tuya: dropdb {name}")
         await self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         self._created.discard(name)
 

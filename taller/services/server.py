@@ -96,9 +96,7 @@ class Server(ABC):
 
     def _failure(self) -> ServiceError:
         reason = last_words(self._log)
-        return ServiceError(
-            f"{self.name} no arrancó ({reason}). Corrígelo y repite con: python3 curso.py servicios"
-        )
+        return ServiceError(f"{self.name} no arrancó ({reason}). Corrígelo y repite con: python3 curso.py servicios")
 
     def _public_address(self) -> str:
         # Sin usuario ni contraseña: este texto acaba en pantallas e informes.

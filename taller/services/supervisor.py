@@ -142,11 +142,7 @@ class Child:
     """El servidor en marcha, con un hilo que espera a que termine para contarlo."""
 
     def __init__(self, order: dict[str, Any]) -> None:
-        drop = (
-            {}
-            if order["user"] is None
-            else {"user": order["user"], "group": order["user"], "extra_groups": []}
-        )
+        drop = {} if order["user"] is None else {"user": order["user"], "group": order["user"], "extra_groups": []}
         with Path(order["log"]).open("ab") as log:
             self.popen = subprocess.Popen(
                 order["argv"], stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, **drop

@@ -89,9 +89,7 @@ class Valkey(Server):
                 return bool(await client.ping())
             except (RedisError, OSError) as error:
                 if isinstance(error.__cause__ or error, AuthenticationError):
-                    raise ServiceError(
-                        f"Valkey rechaza la contraseña. Corrígela, o: unset {self.variable}"
-                    ) from None
+                    raise ServiceError(f"Valkey rechaza la contraseña. Corrígela, o: unset {self.variable}") from None
                 return False
 
     async def _launch(self, process: Process) -> None:
@@ -130,15 +128,11 @@ async def _own(binary: Path, directory: Path | None, port: int | None) -> AsyncI
 @asynccontextmanager
 async def imitation(port: int | None) -> AsyncIterator[Valkey]:
     """El servidor de fakeredis, en un hilo: lo único que hay en Windows sin instalar nada."""
-    warnings.warn(
-        "En Windows se usa fakeredis: las lecturas de grupo con bloqueo no son fiables ahí.", stacklevel=4
-    )
+    warnings.warn("En Windows se usa fakeredis: las lecturas de grupo con bloqueo no son fiables ahí.", stacklevel=4)
     try:
         fakeredis = importlib.import_module("fakeredis")
     except ModuleNotFoundError:
-        raise ServiceError(
-            "Falta fakeredis, que hace de Redis en Windows. Instálalo con: py curso.py"
-        ) from None
+        raise ServiceError("Falta fakeredis, que hace de Redis en Windows. Instálalo con: py curso.py") from None
     server = fakeredis.TcpFakeServer((LOOPBACK, free_port(port or 0)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -169,6 +163,4 @@ async def valkey(
         async with imitation(port) as server:
             yield server
     else:
-        raise ServiceError(
-            "No encuentro ningún servidor Valkey ni Redis. Prepara el curso con: python3 curso.py"
-        )
+        raise ServiceError("No encuentro ningún servidor Valkey ni Redis. Prepara el curso con: python3 curso.py")

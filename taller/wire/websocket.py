@@ -155,6 +155,9 @@ class WebSocketClient:
         self.connection.transport.pause_reading()
 
     def _note_close(self) -> str:
+        if self.connection.protocol.close_exc.rcvd is None and self.connection.protocol.close_sent:
+            # Cerramos nosotros, por un mensaje que no se podía aceptar: el código es nuestro, no del servidor.
+            return "un mensaje de más de 4 MiB"
         code = self.connection.close_code
         reason = f" («{self.connection.close_reason}»)" if self.connection.close_reason else ""
         received = (

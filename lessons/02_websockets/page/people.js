@@ -60,6 +60,7 @@ class Person {
   }
 
   gone(text, code) {
+    this.cable = null;
     const asAgreed = code === 1000;
     this.show(asAgreed ? "skipped" : "failed", code ? `cerrada ${code}` : "sin servidor");
     this.note(text, asAgreed ? "event" : "bad");

@@ -2,8 +2,8 @@
 
 import { el, svg } from "./dom.js";
 
-const COLUMN = { least: 190, most: 340 };
-const LEFT = 78;
+const COLUMN = { least: 168, most: 340 };
+const LEFT = 66;
 const HEAD = 44;
 const ROW = 40;
 const LINE = 14;
@@ -72,7 +72,7 @@ function row(entry, top, x, width) {
   const draw = entry.from === entry.to ? note : arrow;
   const { parts, lines } = draw(entry, top, x, width);
   const height = ROW + LINE * (lines - 1);
-  const time = svg("text", { class: "time", x: LEFT - 12, y: top + height - 6, "text-anchor": "end" }, when(entry.t));
+  const time = svg("text", { class: "time", x: LEFT - 8, y: top + height - 6, "text-anchor": "end" }, when(entry.t));
   const title = svg("title", {}, `${when(entry.t)} · ${entry.text}`);
   return { height, group: svg("g", { class: `step ${entry.kind}` }, title, time, ...parts) };
 }

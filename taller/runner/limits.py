@@ -1,0 +1,3 @@
+"""Cuánto se guarda de lo que escribe una app."""
+
+LOG_LIMIT = 256 * 1024

@@ -1,0 +1,3 @@
+"""Espera: no es una app de FastAPI, sino str"""
+
+app = "hola"

@@ -1,0 +1,4 @@
+"""Espera: e1_eco.py", line 3"""
+
+while True:
+    pass

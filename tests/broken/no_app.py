@@ -1,0 +1,4 @@
+"""Espera: no define «app»"""
+from fastapi import FastAPI
+
+aplicacion = FastAPI()

@@ -1,0 +1,13 @@
+"""Espera: tu app está parada en e1_eco.py, línea 13"""
+import time
+
+from fastapi import FastAPI, WebSocket
+
+app = FastAPI()
+
+
+@app.websocket("/ws")
+async def talk(websocket: WebSocket):
+    await websocket.accept()
+    await websocket.receive_text()
+    time.sleep(3600)

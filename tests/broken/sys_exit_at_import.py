@@ -1,0 +1,4 @@
+"""Espera: termina el programa al cargarse"""
+import sys
+
+sys.exit(0)

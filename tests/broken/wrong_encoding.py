@@ -1,0 +1,2 @@
+"""Espera: Error de sintaxis"""
+nombre = "ÿþ"
