@@ -129,6 +129,7 @@ def synchronize(exercises: list[Exercise], root: Path = ROOT) -> list[Exercise]:
     for exercise in changed:
         exercise.student_file.parent.mkdir(parents=True, exist_ok=True)
         exercise.student_file.write_text(skeleton_of(exercise), encoding="utf-8")
-    text = json.dumps(fingerprints(exercises), indent=2, sort_keys=True) + "\n"
-    (root / FINGERPRINTS).write_text(text, encoding="utf-8")
+    current = {**stored_fingerprints(root), **fingerprints(exercises)}
+    kept = {name: value for name, value in current.items() if (root / "solutions" / name).exists()}
+    (root / FINGERPRINTS).write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return changed

@@ -47,6 +47,6 @@ def test_a_damaged_file_is_set_aside_whole_and_said(tmp_path: Path, damaged: str
 def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
     progress = load_progress(tmp_path)
     (tmp_path / ".taller").write_text("un archivo donde debía ir una carpeta")
-    with pytest.raises(ProgressError, match="python3 curso.py comprobar") as error:
+    with pytest.raises(ProgressError, match=r"python3 curso\.py comprobar") as error:
         progress.save()
     assert "\n" not in str(error.value)

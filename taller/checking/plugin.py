@@ -1,30 +1,25 @@
-"""El plugin de pytest de los controles: fixtures, dependencias entre controles y veredictos.
+"""El plugin de pytest de los controles: dependencias entre controles y veredictos.
 
 Se usa igual desde `taller comprobar` que con `pytest checks/02_websockets --de soluciones`.
 """
 
 import os
-import random
 import secrets
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from pathlib import Path
+from collections.abc import Generator
 from typing import Any
 
 import pytest
 
-from taller.catalog import ROOT, CatalogError, source_folder
-from taller.checking.app import App, Launch, SharedApp
+from taller.catalog import ROOT, CatalogError
 from taller.checking.check import CheckInfo
+from taller.checking.keys import FAILED, ON_VERDICT, RUNNER
 from taller.checking.render import failure_text
-from taller.runner import LaunchError, Runner, start_runner
+from taller.runner import LaunchError, Runner
 from taller.verdicts import CheckVerdict, Status
 from taller.wire import Mismatch, transcript
 
-OnVerdict = Callable[[CheckVerdict], None]
-
-RUNNER = pytest.StashKey[Runner]()
-ON_VERDICT = pytest.StashKey[OnVerdict]()
-FAILED = pytest.StashKey[dict[str, str]]()
+# Pytest busca aquí sus fixtures.
+pytest_plugins = ("taller.checking.fixtures",)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,63 +36,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     return f"controles sobre {config.option.de}, semilla {config.option.semilla}"
-
-
-# Fixtures
-
-
-@pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="session")
-def runner(pytestconfig: pytest.Config) -> Iterator[Runner]:
-    """El ejecutor heredado de quien lanzó esta sesión; si no lo hay, uno propio."""
-    if RUNNER in pytestconfig.stash:
-        yield pytestconfig.stash[RUNNER]
-        return
-    own = start_runner()
-    own.backend.wait_warm()
-    yield own
-    own.close()
-
-
-@pytest.fixture(scope="module")
-def app_env() -> dict[str, str]:
-    """El entorno con el que arranca la app; cada archivo de controles puede redefinirla."""
-    return {}
-
-
-@pytest.fixture(scope="module")
-def launch(request: pytest.FixtureRequest, runner: Runner, app_env: dict[str, str]) -> Launch:
-    """Arranca procesos de la app: `async with launch(env={"LIMIT": "3"}) as app`."""
-    path = Path(request.path)
-    folder = source_folder(request.config.option.de) / path.parent.name
-    return Launch(runner, folder, path.stem.removeprefix("test_"), app_env)
-
-
-@pytest.fixture(scope="module")
-async def shared_app(launch: Launch) -> AsyncIterator[SharedApp]:
-    shared = SharedApp(launch)
-    yield shared
-    await shared.close()
-
-
-@pytest.fixture
-async def app(shared_app: SharedApp) -> App:
-    """La app del ejercicio, compartida por sus controles mientras siga viva."""
-    transcript.start()
-    return await shared_app.get()
-
-
-@pytest.fixture
-def rng(request: pytest.FixtureRequest) -> random.Random:
-    """Azar reproducible: depende de la semilla y del nombre del control."""
-    return random.Random(f"{request.config.option.semilla}/{request.node.name}")
-
-
-# Dependencias y veredictos
 
 
 def info_of(item: pytest.Item) -> CheckInfo | None:

@@ -9,7 +9,7 @@ from taller.authoring.findings import Finding
 from taller.authoring.new_lesson import create_lesson
 from taller.authoring.stability import stability
 from taller.authoring.validate import validate
-from taller.catalog import ROOT, Lesson, exercises, find_lesson, lessons, select
+from taller.catalog import ROOT, Lesson, find_lesson, lessons, select
 from taller.checking.checker import Checker
 from taller.cli.output import complain, say
 from taller.cli.spanish import SpanishGroup
@@ -22,11 +22,13 @@ def author() -> None:
 
 
 @author.command("sincronizar")
-def sync() -> None:
+@click.argument("key", metavar="[LECCIÓN]", required=False)
+def sync(key: str | None) -> None:
     """Rehace los esqueletos y los extractos de los README a partir de su fuente. Pisa `exercises/`."""
-    for exercise in synchronize(exercises()):
+    chosen = [find_lesson(key)] if key else lessons()
+    for exercise in synchronize([exercise for lesson in chosen for exercise in lesson.exercises]):
         say(f"exercises/{exercise.relative.as_posix()} rehecho")
-    for lesson in lessons():
+    for lesson in chosen:
         if update_excerpts(lesson.readme, ROOT):
             say(f"{lesson.readme.relative_to(ROOT).as_posix()} actualizado")
     say("Todo al día. Compruébalo con: python3 curso.py autor validar")

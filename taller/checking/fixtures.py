@@ -1,0 +1,107 @@
+"""Lo que puede pedir un control: la app, más procesos suyos, azar reproducible y servidores de verdad.
+
+Los servidores son de cada ejercicio: un control puede matarlos, pausarlos o reiniciarlos, y el siguiente los
+encuentra en marcha y vacíos. Su dirección llega a la app por `app_env`, que cada archivo redefine:
+
+    @pytest.fixture(scope="module")
+    def app_env(valkey_server: Valkey) -> dict[str, str]:
+        return {"REDIS_URL": valkey_server.url}
+"""
+
+import contextlib
+import random
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from taller.catalog import source_folder
+from taller.checking.app import App, Launch, SharedApp
+from taller.checking.keys import RUNNER
+from taller.runner import Runner, start_runner
+from taller.services import Mailbox, ServiceError, Valkey, smtp, valkey
+from taller.wire import transcript
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def runner(pytestconfig: pytest.Config) -> Iterator[Runner]:
+    """El ejecutor heredado de quien lanzó esta sesión; si no lo hay, uno propio."""
+    if RUNNER in pytestconfig.stash:
+        yield pytestconfig.stash[RUNNER]
+        return
+    own = start_runner()
+    own.backend.wait_warm()
+    yield own
+    own.close()
+
+
+@pytest.fixture(scope="module")
+def app_env() -> dict[str, str]:
+    """El entorno con el que arranca la app; cada archivo de controles puede redefinirla."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def launch(request: pytest.FixtureRequest, runner: Runner, app_env: dict[str, str]) -> Launch:
+    """Arranca procesos de la app: `async with launch(env={"LIMIT": "3"}) as app`."""
+    path = Path(request.path)
+    folder = source_folder(request.config.option.de) / path.parent.name
+    return Launch(runner, folder, path.stem.removeprefix("test_"), app_env)
+
+
+@pytest.fixture(scope="module")
+async def shared_app(launch: Launch) -> AsyncIterator[SharedApp]:
+    shared = SharedApp(launch)
+    yield shared
+    await shared.close()
+
+
+@pytest.fixture
+async def app(shared_app: SharedApp) -> App:
+    """La app del ejercicio, compartida por sus controles mientras siga viva."""
+    transcript.start()
+    return await shared_app.get()
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> random.Random:
+    """Azar reproducible: depende de la semilla y del nombre del control."""
+    return random.Random(f"{request.config.option.semilla}/{request.node.name}")
+
+
+@pytest.fixture(scope="module")
+async def valkey_server(anyio_backend: str) -> AsyncIterator[Valkey]:
+    """Un Valkey privado. Para usarlo en un control pide `redis_server`, que lo deja en marcha y vacío."""
+    async with valkey() as server:
+        yield server
+
+
+@pytest.fixture
+async def redis_server(valkey_server: Valkey) -> Valkey:
+    """El Valkey del ejercicio, vacío: se puede leer con `.client()`, matar, parar, pausar o reiniciar."""
+    # Con un Redis de fuera (REDIS_URL) no hay proceso nuestro que revivir.
+    with contextlib.suppress(ServiceError):
+        valkey_server.resume()
+        await valkey_server.start()
+    async with valkey_server.client() as client:
+        await client.flushall()
+    return valkey_server
+
+
+@pytest.fixture(scope="module")
+async def smtp_server(anyio_backend: str) -> AsyncIterator[Mailbox]:
+    """Un servidor SMTP que acepta todo. Para usarlo en un control pide `mailbox`, que lo vacía."""
+    async with smtp() as box:
+        yield box
+
+
+@pytest.fixture
+async def mailbox(smtp_server: Mailbox) -> Mailbox:
+    """El buzón del ejercicio, vacío y sin averías programadas."""
+    await smtp_server.clear()
+    return smtp_server

@@ -1,0 +1,16 @@
+"""Lo que una sesión de pytest guarda para sus fixtures y sus hooks."""
+
+from collections.abc import Callable
+
+import pytest
+
+from taller.runner import Runner
+from taller.verdicts import CheckVerdict
+
+OnVerdict = Callable[[CheckVerdict], None]
+
+RUNNER = pytest.StashKey[Runner]()
+ON_VERDICT = pytest.StashKey[OnVerdict]()
+
+# Los controles no superados: nombre de la función → título; «launch», si la app no arranca.
+FAILED = pytest.StashKey[dict[str, str]]()
