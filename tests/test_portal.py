@@ -11,15 +11,15 @@ import pytest
 from conftest import CourseCopy
 from portal_process import Portal, portal_on, refused
 
+from taller.anchors import github_anchor
 from taller.catalog import Lesson
 from taller.portal import PortalError, serve_portal
 from taller.portal.hub import BACKLOG, Hub, as_event
-from taller.portal.markdown import github_anchor, render_lesson, render_statement
+from taller.portal.markdown import render_lesson, render_statement
 
 README = """# Lección 2 · Prueba de WebSockets
 
-> [!WARNING]
-> Esto **falla**.
+> **Trampa: esto falla.** Y aquí se explica.
 
 ## Entradas inválidas: contestar y seguir
 
@@ -68,8 +68,7 @@ def test_lesson_is_rendered_with_github_anchors_and_useful_links(portal: Portal)
     page = portal.http.get("/leccion/02_websockets").text
     assert '<h2 id="entradas-inválidas-contestar-y-seguir">' in page
     assert '<h2 id="entradas-inválidas-contestar-y-seguir-1">' in page
-    assert 'class="alert trampa" data-label="Cuidado"' in page
-    assert "[!WARNING]" not in page
+    assert '<blockquote class="trampa">' in page
     assert 'href="/leccion/03_tareas#algo"' in page
     assert "abre este archivo en tu editor: <code>exercises/02_websockets/e1_eco.py</code>" in page
     assert 'src="/files/02_websockets/img/tramas.svg"' in page

@@ -18,7 +18,7 @@ async def validate(
     lessons: Sequence[Lesson], checker: Checker, on_progress: Callable[[str], None] = lambda text: None
 ) -> list[Finding]:
     """Los hallazgos de unas lecciones escritas; vacío si todas son sólidas."""
-    found = [finding for lesson in lessons for finding in check_files(lesson)]
+    found = [finding for lesson in lessons for check in (check_sync, check_files) for finding in check(lesson)]
     for lesson in lessons:
         proofs = await asyncio.gather(*(_prove(exercise, checker, on_progress) for exercise in lesson.exercises))
         found += [finding for proof in proofs for finding in proof]
@@ -32,24 +32,23 @@ async def _prove(exercise: Exercise, checker: Checker, on_progress: Callable[[st
 
 
 def check_files(lesson: Lesson) -> Iterator[Finding]:
-    """Lo que se puede ver sin ejecutar nada: partes que faltan, esqueletos, extractos, enlaces y mapa."""
+    """Lo que se puede ver sin ejecutar nada: partes que faltan, huellas, extractos, enlaces y mapa."""
     for part in PARTS:
         if not (lesson.folder / part).exists():
             yield Finding(lesson.slug, f"falta lessons/{lesson.slug}/{part}")
     if not lesson.notebook.exists():
         yield Finding(lesson.slug, f"falta notebooks/{lesson.notebook.name}")
-    yield from check_sync(lesson)
+    yield from check_fingerprints(lesson)
     yield from check_excerpts(lesson.readme, lesson.root)
     yield from check_links(lesson.readme, lesson.root)
     yield from check_theory(lesson)
 
 
 def check_sync(lesson: Lesson) -> Iterator[Finding]:
-    """Los esqueletos de `exercises/` son los que salen hoy de las soluciones."""
+    """Los archivos de `exercises/` son los que salen hoy de las soluciones: nadie los ha editado."""
     for exercise in lesson.exercises:
         if not exercise.student_file.exists() or is_edited(exercise):
             yield Finding(exercise.id, "su esqueleto no sale de la solución: python3 curso.py autor sincronizar")
-    yield from check_fingerprints(lesson)
 
 
 def check_fingerprints(lesson: Lesson) -> Iterator[Finding]:

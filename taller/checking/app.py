@@ -175,7 +175,8 @@ class Launch:
     def _require_file(self) -> None:
         path = self.folder / f"{self.module}.py"
         if not path.is_file():
-            raise LaunchError(f"No existe {path.name} en {self.folder.name}/.")
+            exercise_id = f"{int(self.folder.name[:2])}.{self.module[1:].partition('_')[0]}"
+            raise LaunchError(f"No existe {path.name}. Recupéralo con: python3 curso.py reiniciar {exercise_id}")
 
 
 @dataclass

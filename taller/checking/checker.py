@@ -144,16 +144,22 @@ class Checker:
 
     async def _follow(self, exercise: Exercise, session: Session, on_event: OnEvent) -> tuple[list[CheckVerdict], str]:
         checks: list[CheckVerdict] = []
+        collected = -1
         try:
             async with asyncio.timeout(patience(EXERCISE_TIMEOUT)):
-                while (event := await session.events.get())["event"] not in ("finished", "exit"):
-                    if event["event"] == "check":
+                while len(checks) != collected:
+                    event = await session.events.get()
+                    if event["event"] == "collected":
+                        collected = len(event["checks"])
+                    elif event["event"] == "check":
                         checks.append(CheckVerdict.from_json(event["check"]))
-                    if event["event"] in ("check", "collected"):
-                        on_event(event)
+                    else:
+                        break
+                    on_event(event)
         except TimeoutError:
             return checks, f"Los controles de {exercise.id} no terminaron en {EXERCISE_TIMEOUT:g} s."
-        if event["event"] == "finished" and event["code"] <= 1:
+        if checks and len(checks) == collected:
+            # El último veredicto basta: no hace falta esperar a que pytest recoja sus cosas.
             return checks, ""
         last = (session.run.log.strip().splitlines() or ["sin más explicación"])[-1]
         return checks, f"Los controles de {exercise.id} no se pudieron ejecutar: {last}"

@@ -27,7 +27,11 @@ class Session(SessionHooks):
 
     def on_collected(self, checks: list[dict[str, Any]]) -> None:
         self.notify({"event": "collected", "checks": checks})
-        if self.signal is not None and not self.signal.recv(1):
+        if self.signal is None:
+            return
+        if self.runner is not None:
+            self.runner.reserve()
+        if not self.signal.recv(1):
             raise SystemExit(0)
 
     def on_verdict(self, verdict: CheckVerdict) -> None:

@@ -2,34 +2,21 @@
 
 import posixpath
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from html import escape
-from itertools import pairwise
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from taller.anchors import Heading, anchor_headings
 from taller.catalog import Lesson
 from taller.portal.highlight import highlighted_block
 
-# Los avisos de GitHub («> [!NOTE]») y la llamada del curso en la que se convierten.
-ALERTS = {
-    "NOTE": ("nota", "Nota"),
-    "TIP": ("prueba", "Pruébalo"),
-    "IMPORTANT": ("medida", "Importante"),
-    "WARNING": ("trampa", "Cuidado"),
-    "CAUTION": ("trampa", "Cuidado"),
-}
+# Cómo empiezan las llamadas de una lección, y su clase en la hoja de estilo.
+CALLOUTS = {"Trampa": "trampa", "Pruébalo": "prueba", "Medida": "medida"}
 RELATIVE_SOURCE = re.compile(r'\b(src|srcset)="(?![a-z]+:|/)([^"]+)"')
-
-
-class Heading(NamedTuple):
-    level: int
-    text: str
-    anchor: str
 
 
 class Page(NamedTuple):
@@ -45,8 +32,8 @@ def render_statement(text: str) -> str:
 def render_lesson(text: str, lesson: Lesson) -> Page:
     parser = _parser(html=True)
     tokens = parser.parse(text)
-    headings = list(_anchor_headings(tokens))
-    _turn_alerts(tokens)
+    headings = list(anchor_headings(tokens))
+    _mark_callouts(tokens)
     for token in tokens:
         _fix_addresses(token, lesson)
         for child in token.children or ():
@@ -61,33 +48,13 @@ def _parser(*, html: bool) -> MarkdownIt:
     return MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
 
 
-def github_anchor(text: str) -> str:
-    """El ancla que GitHub da a un encabezado: minúsculas, guiones y sin signos; conserva los acentos."""
-    kept = (char for char in text.strip().lower() if char in "-_ " or unicodedata.category(char)[0] in "LNM")
-    return "".join(kept).replace(" ", "-")
-
-
-def _anchor_headings(tokens: Sequence[Token]) -> Iterator[Heading]:
-    used: dict[str, int] = {}
-    for opening, inline in pairwise(tokens):
-        if opening.type == "heading_open":
-            text = "".join(child.content for child in inline.children or ())
-            anchor = github_anchor(text)
-            repeated = used[anchor] = used.get(anchor, -1) + 1
-            anchor += f"-{repeated}" if repeated else ""
-            opening.attrSet("id", anchor)
-            yield Heading(int(opening.tag[1]), text, anchor)
-
-
-def _turn_alerts(tokens: Sequence[Token]) -> None:
+def _mark_callouts(tokens: Sequence[Token]) -> None:
+    """Una cita que empieza por una palabra en negrita («**Trampa…**») es una llamada, con su color."""
     for opening, _, inline in zip(tokens, tokens[1:], tokens[2:], strict=False):
-        if opening.type != "blockquote_open" or not inline.children:
-            continue
-        if match := re.fullmatch(r"\[!([A-Z]+)\]", inline.children[0].content):
-            name, label = ALERTS.get(match[1], ALERTS["NOTE"])
-            opening.attrSet("class", f"alert {name}")
-            opening.attrSet("data-label", label)
-            del inline.children[:2]  # la marca y el salto de línea
+        if opening.type == "blockquote_open":
+            first_words = "".join(child.content for child in (inline.children or ())[:3])
+            kind = next((kind for word, kind in CALLOUTS.items() if first_words.startswith(word)), "nota")
+            opening.attrSet("class", kind)
 
 
 def _fix_addresses(token: Token, lesson: Lesson) -> None:

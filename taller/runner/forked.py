@@ -60,18 +60,24 @@ class WarmProcess:
         if not self.warm:
             raise LaunchError("El proceso que arranca las apps no se inició. Repara la instalación: python3 curso.py")
 
+    def reserve(self, listener: socket.socket | None = None) -> socket.socket:
+        """La conexión de una ejecución cuyo proceso ya existe y espera a saber qué ejecutar; `run` la usa."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            passed = [theirs.fileno()] + ([listener.fileno()] if listener else [])
+            socket.send_fds(self.control, [REQUEST], passed)
+        return ours
+
     async def run(
         self,
         request: dict[str, Any],
         listener: socket.socket | None = None,
         address: Address | None = None,
         on_event: Callable[[dict[str, Any]], None] = lambda event: None,
+        reserved: socket.socket | None = None,
     ) -> Run:
         """Pide una ejecución; `listener` es el socket en el que escuchará."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            passed = [theirs.fileno()] + ([listener.fileno()] if listener else [])
-            socket.send_fds(self.control, [REQUEST], passed)
+        ours = reserved or self.reserve(listener)
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LINE_LIMIT)
         writer.write(json.dumps(request).encode() + b"\n")
 

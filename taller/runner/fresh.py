@@ -29,12 +29,16 @@ class FreshProcess:
     def wait_warm(self) -> None:
         """No hay nada que calentar."""
 
+    def reserve(self, listener: socket.socket | None = None) -> None:
+        """Aquí no se puede adelantar trabajo: un proceso nuevo no comparte nada con los demás."""
+
     async def run(
         self,
         request: dict[str, Any],
         listener: socket.socket | None = None,
         address: Address | None = None,
         on_event: Callable[[dict[str, Any]], None] = lambda event: None,
+        reserved: socket.socket | None = None,
     ) -> Run:
         """Pide una ejecución; se le pasa el puerto de `listener`, que aquí se cierra."""
         if listener is not None:

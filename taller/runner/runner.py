@@ -46,7 +46,10 @@ class Backend(Protocol):
         listener: socket.socket | None = None,
         address: Address | None = None,
         on_event: Callable[[dict[str, Any]], None] = ...,
+        reserved: socket.socket | None = ...,
     ) -> Run: ...
+
+    def reserve(self, listener: socket.socket | None = None) -> socket.socket | None: ...
 
     def close(self) -> None: ...
 
@@ -71,6 +74,15 @@ class Runner:
     backend: Backend
     _sockets: Path | None = field(init=False, default=None)
     _serial: int = field(init=False, default=0)
+    _reserved: tuple[socket.socket, Address] | None = field(init=False, default=None)
+
+    def reserve(self) -> None:
+        """Adelanta lo que se pueda de la próxima `launch` sin puerto: su proceso queda hecho, a la espera."""
+        if self._reserved is None and can_fork():
+            listener, address = self._listen(None)
+            with listener:
+                connection = self.backend.reserve(listener)
+            self._reserved = (connection, address) if connection else None
 
     async def launch(
         self,
@@ -86,13 +98,16 @@ class Runner:
         Raises:
             OSError: el puerto está ocupado.
         """
-        listener, address = self._listen(port)
         inherited = {name: os.environ[name] for name in INHERITED_ENV if name in os.environ}
         request = {
             "entry": "taller.runner.serve",
             "payload": {"folder": str(folder), "target": target, "uvicorn": {**UVICORN, **(uvicorn or {})}},
             "env": {**inherited, "PYTHONUNBUFFERED": "1", **(env or {})},
         }
+        if self._reserved is not None and port is None:
+            (connection, address), self._reserved = self._reserved, None
+            return await self.backend.run(request, None, address, reserved=connection)
+        listener, address = self._listen(port)
         with listener:
             return await self.backend.run(request, listener, address)
 
@@ -110,6 +125,8 @@ class Runner:
         return listener, Address(path=str(path))
 
     def close(self) -> None:
+        if self._reserved is not None:
+            self._reserved[0].close()
         self.backend.close()
         if self._sockets is not None:
             shutil.rmtree(self._sockets, ignore_errors=True)

@@ -38,21 +38,22 @@ def supervise(connection: socket.socket, listener: socket.socket | None = None) 
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     adopt_orphans()
-    line, commands = read_line(connection)
-    if not line:
-        os._exit(0)
-    request = json.loads(line)
-    log, notes, scratch = os.pipe(), os.pipe(), tempfile.mkdtemp(prefix="taller-")
+    log, notes, request, scratch = os.pipe(), os.pipe(), os.pipe(), tempfile.mkdtemp(prefix="taller-")
     worker = os.fork()
     if worker == 0:
         connection.close()
-        os.close(log[0])
-        os.close(notes[0])
-        become_worker(request, listener, log[1], notes[1], scratch)
-    os.close(log[1])
-    os.close(notes[1])
+        for reading in (log[0], notes[0], request[1]):
+            os.close(reading)
+        become_worker(request[0], listener, log[1], notes[1], scratch)
+    for writing in (log[1], notes[1], request[0]):
+        os.close(writing)
     if listener is not None:
         listener.close()
+    # El trabajador ya existe cuando llega la petición: si se reservó de antemano, no espera a ningún fork.
+    line, commands = read_line(connection)
+    if line:
+        os.write(request[1], line + b"\n")
+    os.close(request[1])
     Supervisor(connection, worker, log[0], notes[0], scratch, commands).run()
 
 
@@ -74,10 +75,13 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def become_worker(
-    request: dict[str, Any], listener: socket.socket | None, log: int, notes: int, scratch: str
-) -> NoReturn:
+def become_worker(requested: int, listener: socket.socket | None, log: int, notes: int, scratch: str) -> NoReturn:
     os.setsid()
+    with open(requested, "rb") as stream:  # es un descriptor, no una ruta
+        line = stream.readline()
+    if not line:
+        os._exit(0)
+    request = json.loads(line)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)

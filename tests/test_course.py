@@ -1,0 +1,104 @@
+"""El curso entero: cada lección escrita es sólida, y lo que dicen los documentos es verdad."""
+
+import asyncio
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taller.authoring.exercise import prove
+from taller.authoring.theory import check_links
+from taller.authoring.validate import check_files
+from taller.catalog import ROOT, Exercise, Lesson, exercises, lessons
+from taller.checking.checker import Checker
+from taller.cli.main import cli
+
+WRITTEN = [lesson for lesson in lessons() if lesson.written]
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *(lesson.readme for lesson in lessons())]
+
+
+def tracked() -> Iterator[Path]:
+    """Los archivos de texto del repositorio; en una copia sin git, los que hay."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    names = listed.stdout.split("\0") if listed.returncode == 0 else []
+    paths = [ROOT / name for name in names if name] or [path for path in ROOT.rglob("*") if ".venv" not in path.parts]
+    for path in paths:
+        if path.is_file() and path.suffix not in {".png", ".svg", ".ico"}:
+            yield path
+
+
+@pytest.fixture(scope="module")
+def checker() -> Iterator[Checker]:
+    with Checker.start() as checker:
+        checker.wait_warm()
+        yield checker
+
+
+@pytest.mark.parametrize("lesson", WRITTEN, ids=lambda lesson: lesson.slug)
+def test_a_written_lesson_has_all_its_parts(lesson: Lesson) -> None:
+    assert [str(finding) for finding in check_files(lesson)] == []
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.id)
+def test_an_exercise_is_solid(exercise: Exercise, checker: Checker) -> None:
+    """El esqueleto falla, la solución pasa y cada variante cae en el control que la nombra."""
+    assert [str(finding) for finding in asyncio.run(prove(exercise, checker))] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(document: Path) -> None:
+    assert [str(finding) for finding in check_links(document, ROOT)] == []
+
+
+def test_each_command_in_the_documents_exists() -> None:
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8")
+        for words in re.findall(r"python3 curso\.py((?: +[a-zñ0-9_.-]+)*)", text):
+            names = words.split()
+            if names and re.fullmatch(r"[a-z]+", names[0]):
+                assert names[0] in cli.commands, f"{document.name}: {words}"
+            if names[:1] == ["autor"] and names[1:]:
+                assert names[1] in cli.commands["autor"].commands, f"{document.name}: {words}"  # type: ignore[attr-defined]  # es un grupo
+
+
+def test_the_map_in_the_readme_tells_the_state_of_each_lesson() -> None:
+    rows = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    for lesson in lessons():
+        row = next(row for row in rows if f"lessons/{lesson.slug}/README.md" in row)
+        state = f"{len(lesson.exercises)} ejercicios" if lesson.written else "por escribir"
+        assert row.endswith(f"| {state} |"), row
+
+
+def test_nothing_names_a_machine_or_a_registry() -> None:
+    forbidden = re.compile(
+        r"(/root/|/home/\w|/work/|/Users/\w|https?://(?:[\w.-]*\.)?(?:pypi|pythonhosted|npmjs)\.org)"
+    )
+    for path in tracked():
+        if path.name != "test_course.py":
+            found = forbidden.search(path.read_text(encoding="utf-8", errors="replace"))
+            assert found is None, f"{path.relative_to(ROOT)}: {found}"
+
+
+def test_the_lock_has_a_hash_for_everything_and_no_addresses() -> None:
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "://" not in lock
+    for requirement in re.findall(r"(?m)^\S+==(?:.*\\\n)*.*$", lock):
+        assert "--hash=sha256:" in requirement, requirement
+
+
+def test_modules_stay_small() -> None:
+    for path in (ROOT / "taller").rglob("*.py"):
+        assert path.read_text(encoding="utf-8").count("\n") <= 350, path
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("tool", ["ruff check", "ruff format --check", "mypy"])
+def test_the_code_is_clean(tool: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", *tool.split()], cwd=ROOT, capture_output=True, text=True, timeout=170, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
