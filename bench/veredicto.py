@@ -94,7 +94,7 @@ def main() -> None:
     bare = statistics.median(timed("-c", "import fastapi, uvicorn") for _ in range(5))
     median, p95 = statistics.median(seconds), seconds[int(0.95 * (len(seconds) - 1))]
     print(f"guardar → veredicto, {times} veces   mediana {median * 1000:.0f} ms   p95 {p95 * 1000:.0f} ms")
-    print(f"python -c 'import fastapi, uvicorn'  mediana {bare * 1000:.0f} ms   (veredicto/import: {median / bare:.2f})")
+    print(f"python -c 'import fastapi, uvicorn'  mediana {bare * 1000:.0f} ms   (razón {median / bare:.2f})")
     print(f"taller comprobar 2.1, en frío        mediana {statistics.median(cold) * 1000:.0f} ms")
 
 

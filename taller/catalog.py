@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from taller.errors import TallerError
+
 ROOT = Path(__file__).resolve().parent.parent
 
 SOURCES = {"ejercicios": "exercises", "soluciones": "solutions"}
 
 
-class CatalogError(Exception):
+class CatalogError(TallerError):
     """Se ha nombrado algo que el curso no tiene; el mensaje termina con la orden que lo arregla."""
 
 

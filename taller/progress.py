@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from taller.catalog import ROOT
+from taller.errors import TallerError
 from taller.verdicts import ExerciseVerdict
 
 SCHEMA = 1
 
 
-class ProgressError(Exception):
+class ProgressError(TallerError):
     """El progreso no se puede leer o guardar; el mensaje termina con la orden que lo arregla."""
 
 

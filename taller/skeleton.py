@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from taller.catalog import ROOT, Exercise
+from taller.errors import TallerError
 from taller.regions import Region, RegionError, regions
 
 TODO = re.compile(r"^TODO (?P<number>\d+): (?P<text>.+)$")
@@ -27,7 +28,7 @@ STARTER = "#:"
 FINGERPRINTS = Path("exercises") / ".esqueletos.json"
 
 
-class SkeletonError(Exception):
+class SkeletonError(TallerError):
     """Una solución no se puede convertir en esqueleto; el mensaje dice dónde y cómo arreglarlo."""
 
 

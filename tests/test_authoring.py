@@ -12,7 +12,7 @@ from taller.authoring.new_lesson import create_lesson
 from taller.authoring.stability import stability
 from taller.authoring.theory import check_links, check_theory
 from taller.catalog import Exercise, find_lesson
-from taller.checking.checker import Checker
+from taller.checker import Checker
 
 
 @pytest.fixture(scope="module")

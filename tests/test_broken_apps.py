@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from taller.catalog import find_exercise
-from taller.checking.checker import Checker
+from taller.checker import Checker
 from taller.verdicts import ExerciseVerdict
 
 BROKEN = sorted((Path(__file__).parent / "broken").glob("*.py"))

@@ -13,7 +13,7 @@ from taller.authoring.exercise import prove
 from taller.authoring.theory import check_links
 from taller.authoring.validate import check_files
 from taller.catalog import ROOT, Exercise, Lesson, exercises, lessons
-from taller.checking.checker import Checker
+from taller.checker import Checker
 from taller.cli.main import cli
 
 WRITTEN = [lesson for lesson in lessons() if lesson.written]

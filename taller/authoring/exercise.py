@@ -10,7 +10,7 @@ from taller.anchors import anchors
 from taller.authoring.findings import Finding
 from taller.authoring.variants import Variant, VariantError, variants
 from taller.catalog import Exercise
-from taller.checking.checker import Checker
+from taller.checker import Checker
 from taller.skeleton import SkeletonError, skeleton_of, todos
 from taller.verdicts import CheckVerdict, ExerciseVerdict
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from taller.authoring.findings import Finding
 from taller.catalog import Exercise, source_folder
-from taller.checking.checker import Checker
+from taller.checker import Checker
 
 
 async def stability(

@@ -8,7 +8,7 @@ from taller.authoring.exercise import prove
 from taller.authoring.findings import Finding
 from taller.authoring.theory import check_links, check_theory
 from taller.catalog import Exercise, Lesson
-from taller.checking.checker import Checker
+from taller.checker import Checker
 from taller.skeleton import FINGERPRINTS, fingerprints, is_edited, stored_fingerprints
 
 PARTS = ("README.md", "app.py", "index.html", "pasos")

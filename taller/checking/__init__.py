@@ -5,7 +5,8 @@ Esto es todo lo que importa un archivo de `checks/`.
 
 from taller.checking.app import App, Launch
 from taller.checking.check import check, expect
-from taller.wire import ANY, Approx, Matching, Mismatch, OneOf, patience, transcript
+from taller.patience import patience
+from taller.wire import ANY, Approx, Matching, Mismatch, OneOf, transcript
 
 __all__ = [
     "ANY",

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from taller.checking.logs import last_error, relevant
+from taller.patience import patience
 from taller.runner import Exit, LaunchError, Run, Runner
 from taller.wire import (
     Handshake,
@@ -23,7 +24,6 @@ from taller.wire import (
     Target,
     WebSocketClient,
     handshake,
-    patience,
     transcript,
 )
 

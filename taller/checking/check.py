@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from taller.checking.app import note_logs
-from taller.wire import Mismatch, difference, patience, transcript
+from taller.patience import patience
+from taller.wire import Mismatch, difference, transcript
 from taller.wire.compare import show
 
 CheckFunction = Callable[..., Awaitable[None]]

@@ -13,7 +13,7 @@ import pytest
 from taller.catalog import ROOT, CatalogError
 from taller.checking.check import CheckInfo
 from taller.checking.keys import FAILED, ON_VERDICT, RUNNER
-from taller.checking.render import failure_text
+from taller.explain import failure_text
 from taller.runner import LaunchError, Runner
 from taller.verdicts import CheckVerdict, Status
 from taller.wire import Mismatch, transcript

@@ -4,13 +4,9 @@ import asyncio
 
 import click
 
-from taller.authoring.excerpts import update_excerpts
 from taller.authoring.findings import Finding
-from taller.authoring.new_lesson import create_lesson
-from taller.authoring.stability import stability
-from taller.authoring.validate import validate
 from taller.catalog import ROOT, Lesson, find_lesson, lessons, select
-from taller.checking.checker import Checker
+from taller.checker import Checker
 from taller.cli.output import complain, say
 from taller.cli.spanish import SpanishGroup
 from taller.skeleton import synchronize
@@ -25,6 +21,8 @@ def author() -> None:
 @click.argument("key", metavar="[LECCIÓN]", required=False)
 def sync(key: str | None) -> None:
     """Rehace los esqueletos y los extractos de los README a partir de su fuente. Pisa `exercises/`."""
+    from taller.authoring.excerpts import update_excerpts
+
     chosen = [find_lesson(key)] if key else lessons()
     for exercise in synchronize([exercise for lesson in chosen for exercise in lesson.exercises]):
         say(f"exercises/{exercise.relative.as_posix()} rehecho")
@@ -38,6 +36,8 @@ def sync(key: str | None) -> None:
 @click.argument("key", metavar="[LECCIÓN]", required=False)
 def validate_lessons(key: str | None) -> int:
     """Prueba que cada lección es sólida."""
+    from taller.authoring.validate import validate
+
     chosen = _written(key)
     with Checker.start() as checker:
         checker.wait_warm()
@@ -50,6 +50,8 @@ def validate_lessons(key: str | None) -> int:
 @click.option("--veces", "times", metavar="N", type=click.IntRange(1), default=20, help="Repeticiones (20).")
 def check_stability(which: str | None, times: int) -> int:
     """Ejecuta cada control muchas veces sobre la solución: debe pasar siempre."""
+    from taller.authoring.stability import stability
+
     with Checker.start() as checker:
         checker.wait_warm()
         found = asyncio.run(stability(select(which), checker, times, say))
@@ -60,6 +62,8 @@ def check_stability(which: str | None, times: int) -> int:
 @click.argument("slug", metavar="NN_NOMBRE")
 def new(slug: str) -> None:
     """Crea las carpetas de una lección nueva, lista para completar."""
+    from taller.authoring.new_lesson import create_lesson
+
     for path in create_lesson(slug):
         say(f"{path.relative_to(ROOT).as_posix()} creado")
     say(f"Complétala y compruébala con: python3 curso.py autor validar {slug[:2]}")

@@ -15,9 +15,7 @@ from taller.cli.output import console, interactive, say
 from taller.cli.spanish import SpanishCommand
 from taller.demo import demo as running_demo
 from taller.livecoding import Step, find_step, go_to, steps, working_copy
-from taller.portal import serve_portal
 from taller.runner import LaunchError
-from taller.services import serve_until_stopped
 
 lesson_argument = click.argument("key", metavar="LECCIÓN")
 port_option = click.option(
@@ -27,6 +25,7 @@ port_option = click.option(
 
 def open_portal(port: int | None, browser: bool) -> None:
     """Sirve el curso hasta Ctrl+C y, si se quiere, lo abre en el navegador."""
+    from taller.portal import serve_portal
 
     def on_ready(url: str) -> None:
         say(f"El curso está en {url}  (Ctrl+C para terminar)")
@@ -57,6 +56,8 @@ async def _serve_demo(lesson: Lesson, port: int | None) -> None:
 @click.command("servicios", cls=SpanishCommand)
 def services() -> None:
     """Arranca Valkey, PostgreSQL y un buzón de correo, y dice cómo conectarse."""
+    from taller.services import serve_until_stopped
+
     try:
         asyncio.run(serve_until_stopped(say))
     except KeyboardInterrupt:

@@ -8,8 +8,7 @@ import click
 from rich.syntax import Syntax
 
 from taller.catalog import ROOT, Exercise, find_exercise, lessons, select, source_folder
-from taller.checking.checker import Checker, OnVerdict
-from taller.checking.watch import saved
+from taller.checker import Checker, OnVerdict
 from taller.cli.output import complain, console, interactive, say, show_course, show_verdict
 from taller.cli.spanish import SpanishCommand
 from taller.progress import Progress, load_progress
@@ -61,6 +60,8 @@ def watch(which: str | None) -> None:
 
 
 async def _watch(chosen: list[Exercise], folder: Path, progress: Progress) -> None:
+    from taller.watch import saved
+
     with Checker.start() as checker:
         await asyncio.to_thread(checker.wait_warm)
         await _check_and_show(checker, chosen[0], folder, progress)

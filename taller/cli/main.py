@@ -1,6 +1,9 @@
 """Reúne las órdenes y traduce cada fallo a una línea clara y un código de salida.
 
-0: todo bien; 1: un control ha fallado; 2: mal uso o un problema del entorno.
+0: todo bien; 1: un control ha fallado; 2: mal uso o un problema del entorno. Sólo los TallerError son esperables:
+cualquier otra excepción es un error nuestro y se ve entera.
+
+Cada orden importa dentro lo que pesa (FastAPI, los servidores): comprobar un ejercicio no debe esperar por el portal.
 """
 
 import signal
@@ -8,20 +11,12 @@ import sys
 
 import click
 
-from taller.catalog import CatalogError
 from taller.cli import author, course, exercises
 from taller.cli.output import complain
 from taller.cli.spanish import SpanishGroup, usage_error
-from taller.portal import PortalError
-from taller.progress import ProgressError
-from taller.runner import LaunchError
-from taller.services import ServiceError
-from taller.skeleton import SkeletonError
+from taller.errors import TallerError
 
 MISUSE, INTERRUPTED = 2, 130
-
-# Lo que le puede pasar a quien usa el taller; cualquier otra excepción es un error nuestro y se ve entera.
-EXPECTED = (CatalogError, LaunchError, PortalError, ProgressError, ServiceError, SkeletonError)
 
 
 @click.group(
@@ -64,7 +59,7 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         complain(usage_error(error))
         return MISUSE
-    except EXPECTED as error:
+    except TallerError as error:
         complain(str(error))
         return MISUSE
     except (KeyboardInterrupt, click.Abort):

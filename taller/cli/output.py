@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from taller.catalog import Exercise, Lesson
-from taller.checking.render import failure_text
+from taller.explain import failure_text
 from taller.progress import Progress
 from taller.verdicts import CheckVerdict, ExerciseVerdict
 

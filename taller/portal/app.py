@@ -7,7 +7,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from taller.checking.checker import Checker
+from taller.checker import Checker
 from taller.portal import api, pages
 from taller.portal.demos import Demos
 from taller.portal.hub import Hub

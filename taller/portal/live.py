@@ -9,13 +9,13 @@ from typing import Any
 from watchfiles import Change, awatch
 
 from taller.catalog import Exercise, exercises
-from taller.checking.checker import Checker
-from taller.checking.watch import saved
+from taller.checker import Checker
 from taller.portal.board import Card
 from taller.portal.hub import Hub
 from taller.portal.ledger import Ledger
 from taller.progress import Progress
 from taller.runner import LaunchError
+from taller.watch import saved
 
 # Un editor puede guardar borrando y creando: se da por borrado lo que sigue sin estar tras este plazo.
 GONE_MS = 300

@@ -8,7 +8,8 @@ from pathlib import Path
 import uvicorn
 
 from taller.catalog import ROOT
-from taller.checking.checker import Checker
+from taller.checker import Checker
+from taller.errors import TallerError
 from taller.portal.app import create_app
 from taller.portal.hub import Hub
 
@@ -18,7 +19,7 @@ FIRST_PORT, LAST_PORT = 8000, 8100
 GRACE_S = 1
 
 
-class PortalError(Exception):
+class PortalError(TallerError):
     """El portal no se puede abrir; el mensaje termina con la orden que lo arregla."""
 
 

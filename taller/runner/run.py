@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from taller.errors import TallerError
 from taller.runner.limits import LOG_LIMIT
 
 # Lo normal es un milisegundo; en una máquina ocupada, un bucle sin fin tarda en ceder el turno.
 STACK_TIMEOUT = 1.0
 
 
-class LaunchError(Exception):
+class LaunchError(TallerError):
     """La app no llegó a atender conexiones; el mensaje lo explica a quien la escribió."""
 
 

@@ -5,7 +5,7 @@ from taller.wire.http import HttpClient
 from taller.wire.mismatch import Mismatch
 from taller.wire.raw import Handshake, RawSocket, handshake
 from taller.wire.sse import SseClient, SseEvent
-from taller.wire.target import Target, patience
+from taller.wire.target import Target
 from taller.wire.transcript import Transcript, transcript
 from taller.wire.websocket import WebSocketClient
 
@@ -25,6 +25,5 @@ __all__ = [
     "WebSocketClient",
     "difference",
     "handshake",
-    "patience",
     "transcript",
 ]

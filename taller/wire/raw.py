@@ -8,8 +8,9 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from taller.patience import patience
 from taller.wire.mismatch import Mismatch
-from taller.wire.target import DEADLINE, Target, patience
+from taller.wire.target import DEADLINE, Target
 from taller.wire.transcript import shorten, transcript
 
 MAX_HEAD = 64 * 1024

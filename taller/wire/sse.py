@@ -9,10 +9,11 @@ from typing import Any
 
 import httpx
 
+from taller.patience import patience
 from taller.wire.compare import difference, show
 from taller.wire.http import HttpClient
 from taller.wire.mismatch import Mismatch
-from taller.wire.target import DEADLINE, Target, patience
+from taller.wire.target import DEADLINE, Target
 from taller.wire.transcript import shorten, transcript
 
 MAX_EVENT = 1024 * 1024

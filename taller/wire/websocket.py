@@ -10,10 +10,11 @@ from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
+from taller.patience import patience
 from taller.runner import Address
 from taller.wire.compare import difference, show
 from taller.wire.mismatch import Mismatch
-from taller.wire.target import DEADLINE, Target, patience
+from taller.wire.target import DEADLINE, Target
 from taller.wire.transcript import shorten, transcript
 
 MAX_MESSAGE = 4 * 1024 * 1024

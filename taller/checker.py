@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from taller.catalog import Exercise
+from taller.patience import patience
 from taller.runner import Run, Runner, start_runner
 from taller.runner.fresh import FreshProcess
 from taller.runner.runner import Backend, can_fork
 from taller.verdicts import CheckVerdict, ExerciseVerdict
-from taller.wire import patience
 
 CHECK_MODULES = ("taller.wire", "anyio.pytest_plugin", "anyio._backends._asyncio", "taller.services")
 EXERCISE_TIMEOUT = 60.0
