@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -88,3 +89,10 @@ def owner(service: str, directory: Path | str = "", *options: str) -> Iterator[t
         # El grupo entero: también el fork que alguna prueba deja con la tubería abierta.
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate(timeout=10)
+
+
+def let_nobody_through(path: Path) -> None:
+    """Abre el paso a «nobody», que corre PostgreSQL si somos root, por las carpetas de pruebas que llevan a `path`."""
+    for folder in (path, *path.parents):
+        if folder != Path(tempfile.gettempdir()) and folder.stat().st_uid == os.getuid() and folder.parent != folder:
+            folder.chmod(folder.stat().st_mode | 0o111)

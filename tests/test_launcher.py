@@ -62,7 +62,8 @@ def lock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIP_CONFIG_FILE", os.devnull)
         patch.setenv("UV_CACHE_DIR", str(wheels / "cache"))
-        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH"):
+            patch.delenv(name, raising=False)
         for tool in ("PIP", "UV"):
             patch.setenv(f"{tool}_NO_INDEX", "1")
             patch.setenv(f"{tool}_FIND_LINKS", str(wheels))
@@ -157,6 +158,7 @@ def test_moved_and_killed_course_repairs_itself_without_uv(ready: Path, lock: st
     (moved / "requirements.lock").write_text(lock[lock.index("hatchling==") :])
     with start(moved) as victim:
         wait_until(lambda: "Creo .venv" in read_line(victim))
+        wait_until((moved / ".venv/pyvenv.cfg").exists)
         victim.kill()
     assert not (moved / ".venv/taller.stamp").exists()
     code, out, err = launch(moved)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from services_traces import Traces, owner, shared_memory, until
+from services_traces import Traces, let_nobody_through, owner, shared_memory, until
 
 from taller.services import Postgres, ServiceError, postgres, postgres_cluster
 from taller.services.places import require_passage
@@ -275,8 +275,7 @@ def test_a_directory_nobody_can_reach_is_told(tmp_path: Path) -> None:
 
 def reachable(path: Path) -> Path:
     """Una carpeta de pruebas por la que también pasa «nobody», que corre PostgreSQL si somos root."""
-    for parent in (path.parent.parent, path.parent, path):
-        parent.chmod(0o711)
+    let_nobody_through(path)
     directory = path / "datos"
     directory.mkdir()
     return directory

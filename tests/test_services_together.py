@@ -17,7 +17,7 @@ import pytest
 from httpx_sse import aconnect_sse
 from playwright.async_api import Page, async_playwright, expect
 from redis.asyncio import Redis
-from services_traces import ROOT, shared_memory, until
+from services_traces import ROOT, let_nobody_through, shared_memory, until
 
 from taller.services import Services, all_services
 from taller.services.everything import INBOX_PORT, POSTGRES_PORT, SMTP_PORT, VALKEY_PORT
@@ -109,8 +109,7 @@ async def test_taken_ports_are_avoided(services: Services) -> None:
 
 
 async def test_data_is_kept_in_a_directory(tmp_path: Path) -> None:
-    for parent in (tmp_path.parent.parent, tmp_path.parent, tmp_path):
-        parent.chmod(0o711)
+    let_nobody_through(tmp_path)
     async with all_services(tmp_path) as services, services.valkey.client() as redis:
         await redis.set("k", "v")
     async with all_services(tmp_path) as services, services.valkey.client(decode_responses=True) as redis:

@@ -149,7 +149,7 @@ async def test_stats_and_bye(app: App, rng: Random) -> None:
 async def test_abrupt_leave(app: App, rng: Random) -> None:
     async with app.websocket("/ws", name="Ana") as ana:
         await ana.exchange({"type": "echo", "text": "x"}, {"type": "echo", "text": "x", "count": 1})
-        ana.abort()
+        await ana.abort()
     # La app ve irse a Ana antes que llegar a Luis: cuando le conteste, ya habrá escrito la traza, si la hay.
     async with app.websocket("/ws", name="Luis") as luis:
         for count in range(1, 6):

@@ -128,7 +128,7 @@ async def test_leave(app: App, rng: Random) -> None:
         await ana.close()
         for client in (luis, eva):
             await client.expect({"type": "leave", "name": "Ana", "members": ["Luis", "Eva"]})
-        luis.abort()
+        await luis.abort()
         await eva.expect({"type": "leave", "name": "Luis", "members": ["Eva"]})
         await eva.send_json({"text": "¿hola?"})
         await eva.expect({"type": "message", "name": "Eva", "text": "¿hola?", "seq": ANY})
@@ -152,10 +152,10 @@ async def test_dead_peers(app: App, rng: Random) -> None:
     dead = {"Ana", "Luis", "Iván"}
     async with people(app, new_room(rng), *names) as everyone:
         # Con la app detenida, al despertar los encuentra muertos a todos a la vez.
-        app.pause()
+        await app.pause()
         for client in everyone:
             if client.name in dead:
-                client.abort()
+                await client.abort()
         app.resume()
         for client in (client for client in everyone if client.name not in dead):
             told = set()

@@ -169,7 +169,7 @@ async def test_capacity(launch: Launch, rng: Random) -> None:
             async with app.websocket("/ws", name="sobra") as extra:
                 await extra.expect_close(1013)
             await send_ok(opened[0], message_of(20))
-            opened[0].abort()
+            await opened[0].abort()
             await opened[1].close()
             for _ in range(2):
                 await eventually_enters(app)

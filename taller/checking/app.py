@@ -89,8 +89,11 @@ class App:
         transcript.add(self.name, "control", "signal", str(ended))
         return ended
 
-    def pause(self) -> None:
+    async def pause(self) -> None:
+        """Detiene el proceso; al volver ya no ejecuta nada, aunque sigan llegándole bytes."""
         self._signal(signal.SIGSTOP)
+        # El supervisor contesta después de haber enviado la señal.
+        await self.run.sync()
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)

@@ -145,10 +145,11 @@ class WebSocketClient:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.connection.close(code, reason), 0.5)
 
-    def abort(self) -> None:
-        """Corta el cable: la conexión TCP desaparece sin trama de cierre."""
+    async def abort(self) -> None:
+        """Corta el cable: al volver, la conexión ha desaparecido sin trama de cierre."""
         transcript.add(self.name, self.target.name, "close", "corta la conexión sin despedirse")
         self.connection.transport.abort()
+        await self.connection.wait_closed()
 
     def stop_reading(self) -> None:
         """Deja de leer, como una pestaña congelada: lo que envíe el servidor se acumula en su lado."""
