@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from taller.runner.limits import LOG_LIMIT
 
 # Lo normal es un milisegundo; en una máquina ocupada, un bucle sin fin tarda en ceder el turno.
 STACK_TIMEOUT = 1.0
+STACK_FRAME = re.compile(r'File "[^"]+", line \d+ in .*\n')
 
 
 class LaunchError(TallerError):
@@ -100,11 +102,13 @@ class Run:
         """Dónde está parado el código ahora mismo: la pila que imprime `faulthandler`."""
         before = len(await self.sync())
         self.signal(getattr(signal, "SIGUSR1", 0))
-        deadline = asyncio.get_running_loop().time() + STACK_TIMEOUT
+        deadline, dump = asyncio.get_running_loop().time() + STACK_TIMEOUT, ""
         while asyncio.get_running_loop().time() < deadline:
-            if "Stack" in (await self.sync())[before:]:
+            # Llega a trozos: está completa cuando hay un marco entero y ya no crece.
+            previous, dump = dump, (await self.sync())[before:]
+            if dump == previous and STACK_FRAME.search(dump):
                 break
-        return self.log[before:]
+        return dump
 
     async def close(self) -> None:
         """Mata lo que quede y espera a que el supervisor haya limpiado."""
