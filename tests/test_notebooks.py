@@ -5,7 +5,7 @@ import re
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,14 @@ from taller.patience import patience
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 DEADLINE = 120.0
+FORMAT = 4
 MACHINE_PATH = re.compile(r"(?<![\w./])/(?:home|root|Users|tmp|var|usr|opt|private|mnt|work)/|\b[A-Z]:\\\w", re.ASCII)
 FOREIGN_URL = re.compile(r"\b(?:https?|wss?)://(?!127\.0\.0\.1\b|localhost\b|example\.com\b)[^\s\"'<>]+")
+# Su salida no depende de la máquina ni del reloj, y la prosa de al lado la da por cierta.
+FACT = "same-every-time"
 LINK = re.compile(r"\]\((\.\./[^)#]+)(?:#([^)]+))?\)")
+
+read: Callable[[Path, int], NotebookNode] = nbformat.read
 
 
 class ThisPython(AsyncKernelManager):
@@ -34,11 +39,6 @@ class ThisPython(AsyncKernelManager):
     def kernel_spec(self) -> KernelSpec:
         argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         return KernelSpec(argv=argv, display_name="Python 3", language="python")
-
-
-def read(path: Path) -> NotebookNode:
-    notebook: NotebookNode = nbformat.read(path, as_version=4)
-    return notebook
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
@@ -53,6 +53,12 @@ def texts(output: NotebookNode) -> Iterator[str]:
     """Lo que una salida enseña como texto; las imágenes no cuentan."""
     yield output.get("text", "")
     yield from (str(data) for kind, data in output.get("data", {}).items() if kind.startswith("text/"))
+
+
+def facts(notebook: NotebookNode) -> dict[str, str]:
+    """Lo que imprime cada celda cuyo resultado debe ser siempre el mismo."""
+    found = [cell for cell in code_cells(notebook) if FACT in cell.metadata.get("tags", [])]
+    return {cell.id: "".join(text for output in cell.outputs for text in texts(output)) for cell in found}
 
 
 def plots(notebook: NotebookNode) -> int:
@@ -81,7 +87,7 @@ def path(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def notebook(path: Path) -> NotebookNode:
-    return read(path)
+    return read(path, FORMAT)
 
 
 def test_belongs_to_a_lesson_and_is_well_formed(path: Path, notebook: NotebookNode) -> None:
@@ -99,6 +105,8 @@ def test_is_saved_executed_from_top_to_bottom(notebook: NotebookNode) -> None:
     assert counts == list(range(1, len(counts) + 1))
     assert problems(notebook) == []
     assert plots(notebook) >= 2
+    assert facts(notebook), f"etiqueta con «{FACT}» las celdas cuya salida da por cierta la prosa"
+    assert all(facts(notebook).values())
 
 
 def prints_something(source: str) -> bool:
@@ -127,12 +135,13 @@ def test_runs_again_without_errors(path: Path, notebook: NotebookNode, tmp_path:
     copy = Path(shutil.copy(path, tmp_path))
     again = execute(copy)
     assert problems(again) == []
+    assert facts(again) == facts(notebook)
     assert plots(again) == plots(notebook)
     assert [bool(cell.outputs) for cell in code_cells(again)] == [bool(cell.outputs) for cell in code_cells(notebook)]
 
 
 def execute(path: Path) -> NotebookNode:
-    notebook = read(path)
+    notebook = read(path, FORMAT)
     for cell in code_cells(notebook):
         cell.outputs, cell.execution_count = [], None
     client = NotebookClient(notebook, kernel_manager_class=ThisPython, resources=where(path.parent))
