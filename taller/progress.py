@@ -29,6 +29,7 @@ class Record:
     max_points: int = 0
     attempts: int = 0
     hints_seen: int = 0
+    hints_by_check: dict[str, int] = field(default_factory=dict)
     passed_at: str | None = None
     solution_seen: bool = False
 

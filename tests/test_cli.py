@@ -133,8 +133,8 @@ def test_the_same_seed_sends_the_same_data(course: Path) -> None:
 
 def test_hints_open_one_at_a_time_and_progress_is_kept(course: Path) -> None:
     first, second = run(course, "pista", "2.1").stdout, run(course, "pista", "2.1").stdout
-    assert "Pista 1 de 3" in first
-    assert "Pista 2 de 3" in second
+    assert "Pista 2 de 3" in first
+    assert "Pista 3 de 3" in second
     assert "2.1 Eco con protocolo" in run(course, "lista").stdout
 
 

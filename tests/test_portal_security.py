@@ -1,4 +1,4 @@
-"""El portal sólo atiende a su propia página: ni a otro nombre de servidor ni a otro origen."""
+"""El portal solo atiende a su propia página: ni a otro nombre de servidor ni a otro origen."""
 
 import socket
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def portal(tmp_path_factory: pytest.TempPathFactory, course_copy: CourseCopy) ->
 def test_another_host_name_is_refused(portal: Portal, host: str, path: str) -> None:
     answer = portal.http.get(path, headers={"Host": host.format(port=portal.port)})
     assert answer.status_code == 403
-    assert "sólo se abre desde esta máquina" in answer.text
+    assert "solo se abre desde esta máquina" in answer.text
 
 
 def test_both_local_names_are_accepted(portal: Portal) -> None:

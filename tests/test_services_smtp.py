@@ -77,6 +77,9 @@ async def test_it_rejects_as_many_as_asked(mailbox: Mailbox, code: int) -> None:
         assert refused.value.code == code
     await send(mailbox, "el tercero")
     assert [mail.subject for mail in mailbox.messages] == ["el tercero"]
+    assert len(mailbox.rejected) == 2
+    await mailbox.clear()
+    assert mailbox.rejected == []
 
 
 async def test_it_delays_as_much_as_asked(mailbox: Mailbox) -> None:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from taller.wire import ANY, Approx, Matching, OneOf, difference
-from taller.wire.sse import SseEvent, parse_block
+from taller.wire import ANY, Approx, Matching, Mismatch, OneOf, SseEvent, difference
+from taller.wire.event_stream import MAX_BLOCK, EventStream, parse_block
 from taller.wire.transcript import MAX_ENTRIES, Transcript
 
 
@@ -45,6 +45,46 @@ def test_the_exact_difference_is_named(expected: Any, received: Any, said: str |
 )
 def test_an_event_is_read_as_the_standard_says(lines: list[str], event: SseEvent) -> None:
     assert parse_block(lines) == event
+
+
+STREAM = (
+    "\ufeff: hola\r\n\r\nretry: 500\r\n\r\nevent: nota\rdata: una\rdata:  dos\u2028tres\r\rid: 9\ndata\ndata: ¡ñ€😀!\n\n\n"
+).encode()
+BLOCKS = [
+    SseEvent(comment="hola"),
+    SseEvent(retry=500),
+    SseEvent(event="nota", data="una\n dos\u2028tres"),
+    SseEvent(id="9", data="\n¡ñ€😀!"),
+]
+
+
+@pytest.mark.parametrize("at", range(len(STREAM) + 1))
+def test_a_stream_split_at_any_byte_gives_the_same_blocks(at: int) -> None:
+    parser = EventStream()
+    assert [*parser.feed(STREAM[:at]), *parser.feed(STREAM[at:])] == BLOCKS
+    assert parser.unfinished == ""
+
+
+def test_a_block_without_its_blank_line_is_seen_but_not_given() -> None:
+    parser = EventStream()
+    assert list(parser.feed(b"data: uno\ndata: do")) == []
+    assert parser.unfinished == "data: uno\ndata: do"
+
+
+@pytest.mark.parametrize("endless", [b"x" * 65536, b"data: x\n" * 8192, b":\n" * 32768])
+def test_a_block_that_never_ends_is_given_up(endless: bytes) -> None:
+    parser = EventStream()
+    with pytest.raises(Mismatch, match="sin una línea en blanco"):
+        for _ in range(2 * MAX_BLOCK // len(endless) + 1):
+            list(parser.feed(endless))
+
+
+def test_a_summary_replaces_what_happens_inside() -> None:
+    transcript = Transcript()
+    with transcript.summarized("200 clientes entran y se van"):
+        transcript.add("app", "cliente", "ws", "hola")
+    transcript.add("app", "cliente", "ws", "adiós")
+    assert [entry.text for entry in transcript.entries] == ["200 clientes entran y se van", "adiós"]
 
 
 def test_a_transcript_is_bounded_in_lines_and_in_text() -> None:

@@ -4,12 +4,13 @@ import string
 from random import Random
 
 from taller.checking import App, Mismatch, check
+from taller.checking.logs import last_error
 
 SECTION = "un-protocolo-encima-de-los-textos"
 
 
 def words(rng: Random) -> str:
-    return "".join(rng.choices(string.ascii_letters + "áñ¿ü €😀", k=12))
+    return f" {''.join(rng.choices(string.ascii_letters + 'áñ¿ü €😀', k=12))} "
 
 
 @check(
@@ -49,7 +50,7 @@ async def test_own_count(app: App, rng: Random) -> None:
 
 @check(
     3,
-    "Contesta a todos los ecos, no sólo al primero",
+    "Contesta a todos los ecos, no solo al primero",
     todo=2,
     needs=("test_echo",),
     section=SECTION,
@@ -74,11 +75,12 @@ async def test_many_echoes(app: App, rng: Random) -> None:
     hints=(
         "json.loads lanza ValueError cuando el texto no es JSON; si nadie la captura, la conexión muere.",
         "Captúrala dentro del bucle, no fuera: fuera del bucle ya no queda a quién contestar.",
+        "Con demasiados corchetes anidados, json.loads lanza RecursionError: también hay que capturarla.",
     ),
 )
 async def test_invalid_json(app: App, rng: Random) -> None:
     async with app.websocket("/ws") as client:
-        for broken in ("¿?", '{"type": "echo"', "", words(rng)):
+        for broken in ("¿?", '{"type": "echo"', "", words(rng), "[" * 100_000):
             await client.send(broken)
             await client.expect({"type": "error", "reason": "invalid_json"})
         await client.exchange({"type": "echo", "text": "sigo"}, {"type": "echo", "text": "sigo", "count": 1})
@@ -91,9 +93,9 @@ async def test_invalid_json(app: App, rng: Random) -> None:
     needs=("test_many_echoes",),
     section=SECTION,
     hints=(
+        "Busca lo que llegó en la tabla del enunciado: cada motivo tiene su fila, y los errores no cuentan.",
         "`3`, `null` o `[1]` son JSON válido, pero no son un objeto: message['type'] falla con ellos.",
         "Un `text` que no es texto no es un eco; compruébalo con isinstance(…, str).",
-        "Cada motivo está en la tabla del enunciado; los errores no suman en la cuenta.",
     ),
 )
 async def test_invalid_message(app: App, rng: Random) -> None:
@@ -116,12 +118,12 @@ async def test_invalid_message(app: App, rng: Random) -> None:
 @check(
     6,
     "Responde a «stats» y se despide con «bye»",
-    todo=1,
+    todo=2,
     needs=("test_many_echoes",),
     section=SECTION,
     hints=(
-        "«stats» dice cuántos ecos van, sin sumar ninguno.",
         "Tras contestar a «bye», cierra tú: await websocket.close() usa el código 1000.",
+        "«stats» dice cuántos ecos van, sin sumar ninguno.",
     ),
 )
 async def test_stats_and_bye(app: App, rng: Random) -> None:
@@ -147,6 +149,7 @@ async def test_stats_and_bye(app: App, rng: Random) -> None:
     ),
 )
 async def test_abrupt_leave(app: App, rng: Random) -> None:
+    written_before = len(await app.log())
     async with app.websocket("/ws", name="Ana") as ana:
         await ana.exchange({"type": "echo", "text": "x"}, {"type": "echo", "text": "x", "count": 1})
         await ana.abort()
@@ -154,6 +157,5 @@ async def test_abrupt_leave(app: App, rng: Random) -> None:
     async with app.websocket("/ws", name="Luis") as luis:
         for count in range(1, 6):
             await luis.exchange({"type": "echo", "text": "x"}, {"type": "echo", "text": "x", "count": count})
-    log = await app.log()
-    if "Traceback" in log:
-        raise Mismatch("que la app no escriba ninguna traza", f"una traza de {log.strip().splitlines()[-1]}")
+    if error := last_error((await app.log())[written_before:], app.folder):
+        raise Mismatch("que la app no escriba ninguna traza", f"una traza de {error}")

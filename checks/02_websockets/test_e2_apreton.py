@@ -1,11 +1,13 @@
 """Controles de 2.2: lo que se acuerda antes de que exista el WebSocket."""
 
 import base64
+import hashlib
 from random import Random
 
 import pytest
 
 from taller.checking import App, Mismatch, check, expect
+from taller.checking.logs import last_error
 
 ORIGIN = "https://taller.example"
 
@@ -33,19 +35,20 @@ def request(key: str | None, version: str | None = "13", offered: list[str] | No
 
 @check(
     1,
-    "Calcula Sec-WebSocket-Accept igual que uvicorn",
+    "Calcula Sec-WebSocket-Accept como dice la especificación",
     todo=1,
     section="2-la-respuesta",
     hints=(
-        "El resumen se hace de la clave tal como llegó, en texto, con el GUID detrás: no la descodifiques.",
-        "base64 escribe bytes: usa .digest(), no .hexdigest().",
+        "Son tres pasos: la clave con el GUID detrás, su SHA-1, y esos 20 bytes en base64 (28 caracteres).",
+        "La clave se usa tal como llegó, sin descodificar; y base64 escribe bytes: usa .digest(), no .hexdigest().",
         "base64.b64encode(hashlib.sha1((key + GUID).encode()).digest()).decode()",
     ),
 )
 async def test_accept_value(app: App, rng: Random) -> None:
-    real = await app.handshake("/ws")
-    answer = await app.get("/handshake", headers=request(real.key), status=200)
-    expect(answer.json().get("accept"), real.headers.get("sec-websocket-accept"), "accept, como el de uvicorn")
+    key = new_key(rng)
+    digest = hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
+    answer = await app.get("/handshake", headers=request(key), status=200)
+    expect(answer.json().get("accept"), base64.b64encode(digest).decode(), "accept")
     example = await app.get("/handshake", headers=request("dGhlIHNhbXBsZSBub25jZQ=="), status=200)
     expect(example.json().get("accept"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "accept, para la clave del RFC 6455")
 
@@ -56,8 +59,8 @@ async def test_accept_value(app: App, rng: Random) -> None:
     todo=2,
     section="1-el-apretón-de-manos",
     hints=(
-        "Decodifica la clave con base64.b64decode(key, validate=True): sin validate, ignora los caracteres raros.",
-        "Lo que descodifiques debe medir 16 bytes; si b64decode lanza binascii.Error, tampoco vale.",
+        "is_nonce ya sabe decir si una clave vale: úsala en check_request.",
+        "Una clave que falta es None: compruébalo antes de llamar a is_nonce.",
     ),
 )
 async def test_key_is_checked(app: App, rng: Random) -> None:
@@ -101,6 +104,7 @@ async def test_preference(app: App, rng: Random, subprotocols: list[str]) -> Non
         (["soap", third, second], second),
         ([third], third),
         (["soap", best.upper()], None),
+        ([f"{best}0", f"x{second}"], None),
         ([], None),
     ):
         answer = await app.get("/handshake", headers=request(new_key(rng), offered=offered), status=200)
@@ -118,6 +122,7 @@ async def test_preference(app: App, rng: Random, subprotocols: list[str]) -> Non
     points=2,
     section="subprotocolos",
     hints=(
+        "Si /ws contesta 403 aunque no haya ningún Origin, mira antes el control 6.",
         "websocket.accept(subprotocol=…) lo pone en la respuesta; con None, no pone ninguno.",
         "Un subprotocolo que el cliente no ofreció le obliga a cortar: no lo pongas por tu cuenta.",
     ),
@@ -145,6 +150,7 @@ async def test_real_negotiation(app: App, rng: Random, subprotocols: list[str]) 
 async def test_foreign_origin(app: App, rng: Random) -> None:
     foreign = [
         f"{ORIGIN}.malo.example",
+        ORIGIN[:-1],
         "https://malo.example",
         "null",
         ORIGIN.replace("https", "http"),
@@ -158,3 +164,29 @@ async def test_foreign_origin(app: App, rng: Random) -> None:
         answer = await app.handshake("/ws", headers=headers)
         if answer.status != 101:
             raise Mismatch(f"HTTP 101 con {headers or 'ningún Origin'}", f"HTTP {answer.status}")
+
+
+@check(
+    7,
+    "Se queda hasta que el cliente se va, y eso no deja una traza",
+    todo=4,
+    needs=("test_real_negotiation",),
+    section="qué-son-los-websockets",
+    hints=(
+        "Cuando la función termina, la conexión se corta: lee en un bucle aunque no hagas nada con lo que llega.",
+        "Que el cliente se vaya llega como WebSocketDisconnect: es el final normal, captúrala.",
+    ),
+)
+async def test_stays_until_the_client_leaves(app: App, rng: Random) -> None:
+    written_before = len(await app.log())
+    async with app.websocket("/ws", name="Ana") as ana:
+        await ana.receive_json(expecting="el mensaje «welcome»")
+        for _ in range(3):
+            await ana.send("hola")
+        await ana.expect_open()
+        await ana.abort()
+    async with app.websocket("/ws", name="Luis") as luis:
+        await luis.receive_json(expecting="el mensaje «welcome»")
+        await luis.expect_open()
+    if error := last_error((await app.log())[written_before:], app.folder):
+        raise Mismatch("que la app no escriba ninguna traza", f"una traza de {error}")

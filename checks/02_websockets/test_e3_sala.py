@@ -34,8 +34,9 @@ async def people(app: App, room: str, *names: str) -> AsyncIterator[list[WebSock
     todo=2,
     section=SECTION,
     hints=(
-        "Apunta a quien entra en la sala antes de anunciarlo: así el aviso también le llega.",
         "broadcast recorre room.members y envía a cada uno con send_json.",
+        "Apunta a quien entra en la sala antes de anunciarlo: así el aviso también le llega.",
+        "members va por orden de llegada, no por orden alfabético.",
     ),
 )
 async def test_join(app: App, rng: Random) -> None:
@@ -50,8 +51,8 @@ async def test_join(app: App, rng: Random) -> None:
     needs=("test_join",),
     section=SECTION,
     hints=(
+        "Cada mensaje lleva name, text y el seq de la sala, que es uno solo para todos.",
         "Quien envía también está en la sala: no lo saltes al difundir. Así ve su mensaje en el orden de todos.",
-        "Cada mensaje lleva name, text y el seq de la sala.",
     ),
 )
 async def test_message_to_all(app: App, rng: Random) -> None:
@@ -71,8 +72,8 @@ async def test_message_to_all(app: App, rng: Random) -> None:
     needs=("test_message_to_all",),
     section=SECTION,
     hints=(
+        "Suma el número y difunde en el mismo sitio: si entre medias hay un await que espera, otro mensaje se cuela.",
         "El número es de la sala, no de cada conexión.",
-        "Súmalo y difunde en el mismo sitio: si hay un await entre medias, otro mensaje puede colarse.",
     ),
 )
 async def test_same_order(app: App, rng: Random) -> None:
@@ -104,10 +105,10 @@ async def test_same_order(app: App, rng: Random) -> None:
 async def test_rooms_are_apart(app: App, rng: Random) -> None:
     here, there = new_room(rng), new_room(rng) + "b"
     async with people(app, here, "Ana") as (ana,), people(app, there, "Luis") as (luis,):
-        await ana.send_json({"text": "sólo aquí"})
-        await ana.expect({"type": "message", "name": "Ana", "text": "sólo aquí", "seq": 1})
-        await luis.send_json({"text": "sólo allí"})
-        await luis.expect({"type": "message", "name": "Luis", "text": "sólo allí", "seq": 1})
+        await ana.send_json({"text": "solo aquí"})
+        await ana.expect({"type": "message", "name": "Ana", "text": "solo aquí", "seq": 1})
+        await luis.send_json({"text": "solo allí"})
+        await luis.expect({"type": "message", "name": "Luis", "text": "solo allí", "seq": 1})
 
 
 @check(
@@ -158,14 +159,23 @@ async def test_dead_peers(app: App, rng: Random) -> None:
                 await client.abort()
         app.resume()
         for client in (client for client in everyone if client.name not in dead):
-            told = set()
-            while told != dead:
-                message = await client.receive_json(expecting=f"los avisos de que se han ido {', '.join(sorted(dead))}")
-                expect(message.get("type"), "leave", f"lo que recibe {client.name}")
-                told.add(message["name"])
+            await expect_leaves(client, dead)
         await everyone[-1].send_json({"text": "quedamos"})
         for client in (client for client in everyone if client.name not in dead):
             await client.expect({"type": "message", "name": "Hugo", "text": "quedamos", "seq": 1})
+
+
+async def expect_leaves(client: WebSocketClient, gone: set[str]) -> None:
+    """Los avisos de que se han ido, en cualquier orden; si falta alguno, dice cuál."""
+    told: set[str] = set()
+    while told != gone:
+        try:
+            message = await client.receive_json()
+        except Mismatch as error:
+            expected = f"que a {client.name} le llegue el aviso de cada uno de los que se han ido"
+            raise Mismatch(expected, f"le faltó el de {', '.join(sorted(gone - told))}") from error
+        expect(message.get("type"), "leave", f"lo que recibe {client.name}")
+        told.add(message["name"])
 
 
 @check(
@@ -176,16 +186,27 @@ async def test_dead_peers(app: App, rng: Random) -> None:
     section=SECTION,
     hints=(
         "Al irse el último, borra la sala del diccionario: si no, la memoria crece con cada nombre que alguien pruebe.",
+        "Pero solo si queda vacía: si no, los que siguen dentro y los que lleguen estarán en salas distintas.",
     ),
 )
 async def test_empty_rooms_are_forgotten(app: App, rng: Random) -> None:
     room = new_room(rng)
-    async with people(app, room, "Ana", "Luis") as (_, luis):
-        expect((await app.get("/rooms", status=200)).json(), {room: 2}, "la gente que hay")
-        await luis.close()
+    async with people(app, room, "Ana", "Luis", "Eva") as (ana, luis, eva):
+        expect((await app.get("/rooms", status=200)).json(), {room: 3}, "la gente que hay")
+        await eva.close()
+        for client in (ana, luis):
+            await client.expect({"type": "leave", "name": "Eva", "members": ["Ana", "Luis"]})
+        async with app.websocket(f"/rooms/{room}/ws?name=Hugo", name="Hugo") as hugo:
+            for client in (ana, luis, hugo):
+                await client.expect({"type": "join", "name": "Hugo", "members": ["Ana", "Luis", "Hugo"]})
+            await hugo.send_json({"text": "¿quién queda?"})
+            await ana.expect({"type": "message", "name": "Hugo", "text": "¿quién queda?", "seq": 1})
     listed = {room: 0}
     async with asyncio.timeout(patience(2.0)):
         while room in listed:
             listed = (await app.get("/rooms", status=200)).json()
             if listed.get(room) == 0:
                 raise Mismatch("que la sala vacía no aparezca", f"GET /rooms → {listed}")
+    async with people(app, room, "Sara") as (sara,):
+        await sara.send_json({"text": "empiezo"})
+        await sara.expect({"type": "message", "name": "Sara", "text": "empiezo", "seq": 1})

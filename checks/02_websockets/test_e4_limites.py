@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from random import Random
 
 import pytest
@@ -10,7 +11,7 @@ from taller.checking import App, Launch, check, patience
 from taller.wire import Mismatch, WebSocketClient
 
 MAX_BYTES = Random().randint(150, 400)
-MAX_MESSAGES = Random().randint(4, 8)
+MAX_MESSAGES = Random().randint(7, 10)
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +44,17 @@ async def send_ok(client: WebSocketClient, message: str) -> None:
 )
 async def test_answers(app: App, rng: Random) -> None:
     async with app.websocket("/ws") as client:
-        await send_ok(client, message_of(rng.randint(20, 60)))
-        await client.send("{sin cerrar")
-        await client.expect({"type": "error", "reason": "invalid_json"})
-        await send_ok(client, message_of(rng.randint(40, 60), "ñ"))
+        for message in (
+            message_of(rng.randint(40, 60), "ñ"),
+            '{ "text":\n"hola" }',
+            rng.choice(["{}", "3", "[]", "null"]),
+        ):
+            await send_ok(client, message)
+    async with app.websocket("/ws") as client:
+        for broken in ("{sin cerrar", ""):
+            await client.send(broken)
+            await client.expect({"type": "error", "reason": "invalid_json"})
+        await send_ok(client, message_of(30))
 
 
 @check(
@@ -94,13 +102,13 @@ async def test_too_big(app: App, rng: Random) -> None:
 )
 async def test_size_before_parsing(app: App, rng: Random) -> None:
     async with app.websocket("/ws") as client:
-        await client.send("[" * (MAX_BYTES + rng.randint(1, 200)))
+        await client.send("[" * 100_000)
         await client.expect_close(1009)
 
 
 @check(
     5,
-    "Demasiados mensajes en la ventana cierran con 1008, sólo a quien se pasa",
+    "Demasiados mensajes en la ventana cierran con 1008, solo a quien se pasa",
     todo=3,
     points=2,
     needs=("test_answers",),
@@ -112,8 +120,9 @@ async def test_size_before_parsing(app: App, rng: Random) -> None:
 )
 async def test_rate(app: App, rng: Random) -> None:
     async with app.websocket("/ws", name="Ana") as ana, app.websocket("/ws", name="Luis") as luis:
-        for _ in range(MAX_MESSAGES):
-            await send_ok(ana, message_of(20))
+        for turn in range(MAX_MESSAGES):
+            await ana.send(message_of(20) if turn % 2 else "{")
+            await ana.receive_json()
         await ana.send(message_of(20))
         await ana.expect_close(1008)
         for _ in range(MAX_MESSAGES):
@@ -133,17 +142,33 @@ async def test_rate(app: App, rng: Random) -> None:
     ),
 )
 async def test_window_slides(launch: Launch, rng: Random) -> None:
-    window = patience(0.25)
-    async with (
-        launch(env={"WINDOW_SECONDS": str(window), "MAX_MESSAGES": "3"}) as app,
-        app.websocket("/ws") as client,
-    ):
-        for _ in range(2):
-            for _ in range(3):
-                await send_ok(client, message_of(20))
-            # Es el tiempo lo que se prueba: la ventana tiene que quedar atrás.
-            await asyncio.sleep(window * 1.2)
-        await send_ok(client, message_of(20))
+    window = patience(1.0)
+    async with launch(env={"WINDOW_SECONDS": str(window), "MAX_MESSAGES": "4"}) as app:
+        await asyncio.gather(slides(app, window), does_not_refill(app, window))
+
+
+async def slides(app: App, window: float) -> None:
+    """1 al principio y 3 más tarde: cuando el primero ya ha salido de la ventana cabe 1, no 2 ni 4."""
+    async with app.websocket("/ws", name="Ana") as ana:
+        await send_ok(ana, message_of(20))
+        # Aquí el tiempo es lo que se prueba.
+        await asyncio.sleep(window * 0.6)
+        for _ in range(3):
+            await send_ok(ana, message_of(20))
+        await asyncio.sleep(window * 0.6)
+        await send_ok(ana, message_of(20))
+        await ana.send(message_of(20))
+        await ana.expect_close(1008)
+
+
+async def does_not_refill(app: App, window: float) -> None:
+    """4 de golpe llenan la ventana: a la mitad no cabe ninguno, aunque un cubo de fichas ya habría repuesto dos."""
+    async with app.websocket("/ws", name="Luis") as luis:
+        for _ in range(4):
+            await send_ok(luis, message_of(20))
+        await asyncio.sleep(window * 0.5)
+        await luis.send(message_of(20))
+        await luis.expect_close(1008)
 
 
 @check(
@@ -154,39 +179,44 @@ async def test_window_slides(launch: Launch, rng: Random) -> None:
     needs=("test_answers",),
     section="límites",
     hints=(
-        "Acepta y después cierra con 1013: así el navegador ve el código. Sin aceptar sólo vería 1006.",
-        "Borra la conexión en un finally: se vaya como se vaya, deja su sitio.",
+        "Borra la conexión en un finally: la cierre quien la cierre, deja su sitio.",
+        "Cuenta solo a quien cabe: la conexión que se rechaza no ocupa sitio.",
+        "Acepta y después cierra con 1013: así el navegador ve el código. Sin aceptar solo vería 1006.",
     ),
 )
 async def test_capacity(launch: Launch, rng: Random) -> None:
-    places = rng.randint(2, 4)
-    async with launch(env={"MAX_CONNECTIONS": str(places)}) as app:
-        clients = [app.websocket("/ws", name=f"cliente {number}") for number in range(1, places + 1)]
-        opened = [await client.__aenter__() for client in clients]
-        try:
-            for client in opened:
-                await send_ok(client, message_of(20))
-            async with app.websocket("/ws", name="sobra") as extra:
-                await extra.expect_close(1013)
-            await send_ok(opened[0], message_of(20))
-            await opened[0].abort()
-            await opened[1].close()
-            for _ in range(2):
-                await eventually_enters(app)
-        finally:
-            for client in clients:
-                await client.__aexit__(None, None, None)
+    places = rng.randint(2, 3)
+    async with launch(env={"MAX_CONNECTIONS": str(places)}) as app, AsyncExitStack() as inside:
+        clients = [await enters(app, inside, f"cliente {number}") for number in range(1, places + 1)]
+        for _ in range(places + 1):
+            await is_refused(app)
+        # Un sitio cada vez: lo deja quien infringe una regla, quien desaparece y quien se despide.
+        await clients[0].send(b"binario")
+        await clients[0].expect_close(1003)
+        third = await enters(app, inside, "el que espera")
+        await is_refused(app)
+        await clients[1].abort()
+        fourth = await enters(app, inside, "el siguiente")
+        await is_refused(app)
+        await third.close()
+        await enters(app, inside, "el último")
+        await send_ok(fourth, message_of(20))
 
 
-async def eventually_enters(app: App) -> None:
-    """Alguien entra y se va; hay un plazo para que la app vea que hay sitio."""
+async def is_refused(app: App) -> None:
+    async with app.websocket("/ws", name="sobra") as extra:
+        await extra.expect_close(1013)
+
+
+async def enters(app: App, inside: AsyncExitStack, name: str) -> WebSocketClient:
+    """Alguien entra y se queda; hay un plazo para que la app vea que hay sitio."""
     deadline = asyncio.get_running_loop().time() + patience(1.0)
     while True:
-        async with app.websocket("/ws", name="nuevo") as client:
-            try:
-                await send_ok(client, message_of(20))
-            except Mismatch:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise
-            else:
-                return
+        client = await inside.enter_async_context(app.websocket("/ws", name=name))
+        try:
+            await send_ok(client, message_of(20))
+        except Mismatch:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+        else:
+            return client

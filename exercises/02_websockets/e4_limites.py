@@ -3,20 +3,23 @@
 Un servidor que acepta todo lo que le echen lo tumba el primer cliente descuidado. Pon límites en `/ws` y di
 con el código de cierre cuál se ha pasado:
 
-    una trama binaria: aquí sólo se habla texto                   cierre 1003
+    una trama binaria: aquí solo se habla texto                   cierre 1003
     un texto de más de MAX_MESSAGE_BYTES bytes                    cierre 1009
     más de MAX_MESSAGES mensajes en WINDOW_SECONDS segundos       cierre 1008
     ya hay MAX_CONNECTIONS conexiones abiertas                    se acepta y se cierra con 1013
 
 A cada mensaje que respeta los límites se contesta:
 
-    {"text": "¡hola!"}      {"type": "ok", "bytes": 18}      (lo que mide el mensaje recibido, en bytes UTF-8)
+    {"text": "¡hola!"}      {"type": "ok", "bytes": 19}      (lo que mide el mensaje recibido, en bytes UTF-8)
     no es JSON              {"type": "error", "reason": "invalid_json"}, y la conexión sigue
+
+Aquí no importa qué dice el JSON (`3` y `{}` también valen), y **todos** los mensajes cuentan para el ritmo, también los
+que no son JSON.
 
 - El tamaño se mira **antes** de interpretar el mensaje: interpretar un texto enorme es justo lo que se evita.
 - La ventana de tiempo es deslizante y de cada conexión: si en los últimos WINDOW_SECONDS segundos ya ha
   enviado MAX_MESSAGES, el siguiente cierra; cuando los viejos salen de la ventana, puede seguir.
-- Al irse una conexión deja su sitio a otra.
+- Al irse una conexión, la cierre quien la cierre, deja su sitio a otra; la que no cupo no ocupa ninguno.
 
 Variables de entorno: `MAX_MESSAGE_BYTES` (1024), `MAX_MESSAGES` (10), `WINDOW_SECONDS` (1) y
 `MAX_CONNECTIONS` (100).
@@ -69,7 +72,7 @@ def answer(text: str) -> dict[str, str | int]:
 
 def violation(text: str | None, window: SlidingWindow) -> int | None:
     """El código de cierre que merece un mensaje, o None. `text` es None si la trama era binaria."""
-    # TODO 2: Decide por este orden: trama binaria, tamaño en bytes y ritmo.
+    # TODO 2: Mira si era binaria, su tamaño en bytes y el ritmo.
     return None
 
 

@@ -15,10 +15,14 @@ Lo que no entiendas se contesta con un error y **la conexión sigue viva**; los 
 
     no es JSON                                   {"type": "error", "reason": "invalid_json"}
     no es un objeto, o no tiene `type`           {"type": "error", "reason": "invalid_message"}
-    un `type` que no está en la tabla            {"type": "error", "reason": "unknown_type"}
+    un `type` que no está en la tabla, sea o     {"type": "error", "reason": "unknown_type"}
+    no un texto (`"baila"`, `7`, `["echo"]`)
     un `echo` cuyo `text` falta o no es texto    {"type": "error", "reason": "invalid_message"}
 
-Que un cliente se vaya sin despedirse es lo normal: no debe dejar una traza en la salida del servidor.
+Un texto con cien mil corchetes anidados tampoco es JSON que se pueda leer: no debe tumbar la conexión. Y que un
+cliente se vaya sin despedirse es lo normal: no debe dejar una traza en la salida del servidor.
+
+Los TODO están numerados en el orden en que conviene hacerlos.
 
 Ejemplo:
 
@@ -48,11 +52,11 @@ class ProtocolError(Exception):
 def parse(raw: str) -> Message:
     """El mensaje que hay en `raw`, ya comprobado; si no vale, lanza ProtocolError("motivo")."""
     # region TODO 3: Comprueba el mensaje y lanza ProtocolError con el motivo de la tabla si no vale.
-    #   Recuerda que JSON no son sólo objetos: `3` o `["echo"]` también lo son.
+    #   Recuerda que JSON no son solo objetos: `3` o `["echo"]` también lo son.
     #: return json.loads(raw)
     try:
         message = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ProtocolError("invalid_json") from None
     if not isinstance(message, dict) or "type" not in message:
         raise ProtocolError("invalid_message")

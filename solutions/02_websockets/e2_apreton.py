@@ -21,7 +21,8 @@ lista separada por comas); null si no ofrece ninguno que hables. Manda tu orden,
 - si la petición trae una cabecera `Origin` distinta de `ALLOWED_ORIGIN`, la rechaza con HTTP 403 sin llegar a
   abrir el WebSocket; si no trae `Origin`, no viene de una página, y la acepta;
 - al aceptar, elige el subprotocolo con la misma regla; si no hay ninguno en común, acepta sin subprotocolo;
-- una vez abierto, envía `{"type": "welcome", "subprotocol": "…" o null}` y espera a que el cliente se vaya.
+- una vez abierto, envía `{"type": "welcome", "subprotocol": "…" o null}` y se queda, sin hacer caso de lo que le
+  digan, hasta que el cliente se vaya; que se vaya no deja una traza en la salida.
 
 Variables de entorno: `SUBPROTOCOLS` (por defecto `chat.v2,chat.v1`, de más a menos preferido) y
 `ALLOWED_ORIGIN` (por defecto `http://127.0.0.1:8000`).
@@ -37,7 +38,6 @@ Ejemplo:
 """
 
 import base64
-import binascii
 import hashlib
 import os
 from typing import Annotated
@@ -75,7 +75,7 @@ def check_request(key: str | None, version: str | None) -> None:
     if version is None:
         raise HTTPException(400, "Falta Sec-WebSocket-Version")
     if version != "13":
-        raise HTTPException(426, "Sólo se habla la versión 13", headers={"Sec-WebSocket-Version": "13"})
+        raise HTTPException(426, "Solo se habla la versión 13", headers={"Sec-WebSocket-Version": "13"})
     if key is None or not is_nonce(key):
         raise HTTPException(400, "Sec-WebSocket-Key debe ser 16 bytes en base64")
     # endregion
@@ -85,7 +85,7 @@ def is_nonce(key: str) -> bool:
     """Si `key` son 16 bytes escritos en base64."""
     try:
         return len(base64.b64decode(key, validate=True)) == 16
-    except binascii.Error:
+    except ValueError:
         return False
 
 

@@ -15,10 +15,13 @@ Varias personas en una sala: lo que dice una les llega a todas. Y las personas s
 Lo que pasa en una sala no se ve en las demás. Que una conexión esté muerta no impide que los mensajes y los
 avisos lleguen a todas las vivas.
 
-**`GET /rooms`** contesta cuánta gente hay en cada sala con gente: `{"cocina": 2}`. Una sala vacía se olvida.
+**`GET /rooms`** contesta cuánta gente hay en cada sala con gente: `{"cocina": 2}`. Una sala vacía se olvida: si
+alguien vuelve a ella, `seq` empieza otra vez en 1.
 
-Los mensajes que llegan son siempre correctos: de los que no lo son ya te ocupaste en 2.1. Y basta con
-difundir en un bucle, como en el paso 3 de la lección: de quien ni se va ni lee te ocuparás en la lección 9.
+Los mensajes que llegan son siempre correctos (de los que no lo son ya te ocupaste en 2.1) y en una sala no
+hay dos personas con el mismo nombre. Basta con difundir en un bucle, como en el paso 3 de la lección: el orden
+solo se rompería si alguien ni se va ni lee, y de él te ocuparás en la lección 9. Ojo: el paso 3 ordena los
+nombres; aquí van por orden de llegada.
 
 Ejemplo (Luis ya estaba):
 

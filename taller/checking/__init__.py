@@ -5,6 +5,8 @@ Esto es todo lo que importa un archivo de `checks/`.
 
 from taller.checking.app import App, Launch
 from taller.checking.check import check, expect
+from taller.checking.process import Worker
+from taller.checking.source import Source
 from taller.patience import patience
 from taller.wire import ANY, Approx, Matching, Mismatch, OneOf, transcript
 
@@ -16,6 +18,8 @@ __all__ = [
     "Matching",
     "Mismatch",
     "OneOf",
+    "Source",
+    "Worker",
     "check",
     "expect",
     "patience",

@@ -2,9 +2,7 @@
 
 import contextlib
 import itertools
-import re
-import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,38 +10,31 @@ from typing import Any
 
 import httpx
 
-from taller.checking.logs import last_error, relevant
+from taller.checking.process import Process, Worker
 from taller.patience import patience
-from taller.runner import Exit, LaunchError, Run, Runner
+from taller.runner import LaunchError, Run, Runner
 from taller.wire import (
     Handshake,
     HttpClient,
-    Mismatch,
     RawSocket,
     SseClient,
     Target,
     WebSocketClient,
     handshake,
-    transcript,
 )
 
 START_TIMEOUT = 4.0
-STACK_LINE = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
-
-# Las apps abiertas en este proceso: cuando un control falla, lo que han escrito va a su transcripción.
-_open_apps: list["App"] = []
+# Los procesos abiertos en esta sesión: cuando un control falla, lo que han escrito va a su transcripción.
+_open: list[Process] = []
 
 
-class App:
+class App(Process):
     """Un proceso de la app. Los métodos que hablan con ella apuntan todo en la transcripción."""
 
-    def __init__(self, run: Run, folder: Path, name: str) -> None:
+    def __init__(self, run: Run, folder: Path, name: str, env: Mapping[str, str]) -> None:
+        super().__init__(run, folder, name, env)
         assert run.address is not None
-        self.run, self.folder, self.name = run, folder, name
         self.target = Target(run.address, name, self.diagnose)
-        self._noted = 0
-
-    # Hablar con ella
 
     async def request(self, method: str, path: str, *, client: str = "cliente", **options: Any) -> httpx.Response:
         """Una petición HTTP completa; opciones de `HttpClient.request` y de httpx (`json=`, `headers=`)."""
@@ -54,6 +45,14 @@ class App:
 
     async def post(self, path: str, **options: Any) -> httpx.Response:
         return await self.request("POST", path, **options)
+
+    async def poll(self, path: str, ready: Callable[[httpx.Response], bool], **options: Any) -> httpx.Response:
+        """Repite un GET hasta que `ready` diga que sí; opciones de `HttpClient.poll` (`expecting=`, `within=`)."""
+        return await HttpClient(self.target).poll(path, ready, **options)
+
+    async def burst(self, method: str, path: str, count: int, **options: Any) -> list[httpx.Response]:
+        """`count` peticiones iguales a la vez; opciones de `HttpClient.burst`."""
+        return await HttpClient(self.target).burst(method, path, count, **options)
 
     def websocket(self, path: str, **options: Any) -> AbstractAsyncContextManager[WebSocketClient]:
         """Un WebSocket abierto; opciones de `WebSocketClient.open` (`name=`, `origin=`, `subprotocols=`)."""
@@ -69,67 +68,11 @@ class App:
         """La respuesta, sea cual sea, a un apretón de manos con las cabeceras que se digan."""
         return await handshake(self.target, path, **options)
 
-    # Lo que le puede pasar a un proceso
-
-    async def kill(self) -> None:
-        """kill -9: muere en el acto, sin limpiar."""
-        self._signal(signal.SIGKILL)
-        await self.run.ended(patience(2.0))
-
-    async def terminate(self, within: float = 5.0) -> Exit:
-        """SIGTERM, como al desplegar; espera a que termine.
-
-        Raises:
-            Mismatch: sigue vivo tras `within` segundos.
-        """
-        self._signal(signal.SIGTERM)
-        ended = await self.run.ended(patience(within))
-        if ended is None:
-            raise Mismatch(f"que la app termine en {within:g} s tras SIGTERM", f"sigue viva; {await self.diagnose()}")
-        transcript.add(self.name, "control", "signal", str(ended))
-        return ended
-
-    async def pause(self) -> None:
-        """Detiene el proceso; al volver ya no ejecuta nada, aunque sigan llegándole bytes."""
-        self._signal(signal.SIGSTOP)
-        # El supervisor contesta después de haber enviado la señal.
-        await self.run.sync()
-
-    def resume(self) -> None:
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        transcript.add("control", self.name, "signal", number.name)
-        self.run.signal(number)
-
-    async def log(self) -> str:
-        """Todo lo que ha escrito la app en su salida hasta ahora."""
-        return await self.run.sync()
-
-    async def diagnose(self) -> str:
-        """Por qué puede no estar contestando: terminó, lanzó una excepción o está parada en alguna línea."""
-        if await self.run.ended(0.03):
-            return f"tu app {self.run.exit}"
-        if error := last_error((await self.log())[self._noted :], self.folder):
-            return f"tu app lanzó {error}"
-        for match in STACK_LINE.finditer(await self.run.stack()):
-            path = Path(match["file"])
-            if path.is_relative_to(self.folder):
-                return f"tu app está parada en {path.name}, línea {match['line']}"
-        return ""
-
-    async def note_log(self) -> None:
-        """Pasa a la transcripción lo que haya escrito desde la última vez y diga algo al estudiante."""
-        text = await self.log()
-        for line in relevant(text[self._noted :], self.folder):
-            transcript.add(self.name, "terminal", "log", line)
-        self._noted = len(text)
-
 
 async def note_logs() -> None:
-    for app in _open_apps:
+    for process in _open:
         with contextlib.suppress(TimeoutError):
-            await app.note_log()
+            await process.note_log()
 
 
 @dataclass
@@ -142,7 +85,7 @@ class Launch:
     env: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        self._serial = itertools.count(1)
+        self._apps, self._workers = itertools.count(1), itertools.count(1)
 
     @contextlib.asynccontextmanager
     async def __call__(self, *, env: Mapping[str, str] | None = None, name: str | None = None) -> AsyncIterator[App]:
@@ -151,29 +94,51 @@ class Launch:
         Raises:
             LaunchError: la app no llega a atender conexiones.
         """
-        serial = next(self._serial)
+        serial = next(self._apps)
         app = await self.start(name or (f"app {serial}" if serial > 1 else "app"), env or {})
         try:
             yield app
         finally:
             await self.stop(app)
 
+    @contextlib.asynccontextmanager
+    async def worker(self, *, env: Mapping[str, str] | None = None, name: str | None = None) -> AsyncIterator[Worker]:
+        """Un obrero que hace las tareas de `broker`, la cola de taskiq del ejercicio; al salir, se mata.
+
+        Raises:
+            LaunchError: el obrero no llega a esperar tareas.
+        """
+        self._require_file()
+        serial = next(self._workers)
+        env = {**self.env, **(env or {})}
+        run = await self.runner.work(self.folder, f"{self.module}:broker", env=env)
+        worker = Worker(run, self.folder, name or (f"obrero {serial}" if serial > 1 else "obrero"), env)
+        await self._until_ready(worker)
+        try:
+            yield worker
+        finally:
+            await self.stop(worker)
+
     async def start(self, name: str, env: Mapping[str, str]) -> App:
         self._require_file()
-        run = await self.runner.launch(self.folder, f"{self.module}:app", env={**self.env, **env})
-        app = App(run, self.folder, name)
-        _open_apps.append(app)
-        try:
-            await run.ready(patience(START_TIMEOUT))
-        except LaunchError:
-            await note_logs()
-            await self.stop(app)
-            raise
+        env = {**self.env, **env}
+        run = await self.runner.launch(self.folder, f"{self.module}:app", env=env)
+        app = App(run, self.folder, name, env)
+        await self._until_ready(app)
         return app
 
-    async def stop(self, app: App) -> None:
-        _open_apps.remove(app)
-        await app.run.close()
+    async def _until_ready(self, process: Process) -> None:
+        _open.append(process)
+        try:
+            await process.run.ready(patience(START_TIMEOUT))
+        except LaunchError:
+            await note_logs()
+            await self.stop(process)
+            raise
+
+    async def stop(self, process: Process) -> None:
+        _open.remove(process)
+        await process.run.close()
 
     def _require_file(self) -> None:
         path = self.folder / f"{self.module}.py"

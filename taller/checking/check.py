@@ -81,5 +81,8 @@ def expect(received: Any, expected: Any, what: str) -> None:
     Raises:
         Mismatch: no coinciden.
     """
-    if found := difference(expected, received):
+    found = difference(expected, received)
+    if found == f"{show(expected)} y no {show(received)}":
+        raise Mismatch(f"{what}: {show(expected)}", show(received))
+    if found:
         raise Mismatch(f"{what}: {show(expected)}", f"{show(received)} (se esperaba {found})")

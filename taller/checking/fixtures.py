@@ -18,6 +18,7 @@ import pytest
 from taller.catalog import source_folder
 from taller.checking.app import App, Launch, SharedApp
 from taller.checking.keys import RUNNER
+from taller.checking.source import Source, running_source
 from taller.runner import Runner, start_runner
 from taller.services import Mailbox, ServiceError, Valkey, smtp, valkey
 from taller.wire import transcript
@@ -104,4 +105,20 @@ async def smtp_server(anyio_backend: str) -> AsyncIterator[Mailbox]:
 async def mailbox(smtp_server: Mailbox) -> Mailbox:
     """El buzón del ejercicio, vacío y sin averías programadas."""
     await smtp_server.clear()
+    smtp_server.reject_next(0)
+    smtp_server.delay(0)
     return smtp_server
+
+
+@pytest.fixture(scope="module")
+async def source_server(anyio_backend: str) -> AsyncIterator[Source]:
+    """Una API lenta de la que lee la app (`source_server.env`). Para usarla en un control pide `source`."""
+    async with running_source() as source:
+        yield source
+
+
+@pytest.fixture
+def source(source_server: Source) -> Source:
+    """La fuente del ejercicio, vacía, rápida y sin averías: cuenta lo que le piden, tarda, falla y cambia."""
+    source_server.reset()
+    return source_server

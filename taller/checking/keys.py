@@ -12,5 +12,5 @@ OnVerdict = Callable[[CheckVerdict], None]
 RUNNER = pytest.StashKey[Runner]()
 ON_VERDICT = pytest.StashKey[OnVerdict]()
 
-# Los controles no superados: nombre de la función → título; «launch», si la app no arranca.
+# Los controles no superados: nombre de la función → número; «launch», si la app no arranca.
 FAILED = pytest.StashKey[dict[str, str]]()

@@ -7,6 +7,8 @@ from pathlib import Path
 FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line (?P<line>\d+)')
 GROUP_PREFIX = re.compile(r"^[ +-]*[|+]-* ?")
 ROUTINE = re.compile(r"^(INFO|WARNING):\s|^ERROR:\s+Exception in ASGI")
+GROUP_RULE = re.compile(r"^[ +-]*\+-+( \d+ -+)?$")
+GROUP_SUMMARY = re.compile(r"^(Base)?ExceptionGroup: unhandled errors in a TaskGroup")
 STACK_DUMP = re.compile(r"^(Current thread|Stack|  <|  File .* in |Extension modules)")
 MAX_LINES = 12
 
@@ -31,8 +33,10 @@ def _without_noise(lines: list[str], folder: Path) -> Iterator[str]:
     in_traceback = ours = False
     for raw in lines:
         line = GROUP_PREFIX.sub("", raw)
-        if line.startswith("Traceback (most recent call last)"):
+        if line.removeprefix("Exception Group ").startswith("Traceback (most recent call last)"):
             in_traceback = True
+        elif GROUP_RULE.match(raw) or GROUP_SUMMARY.match(line):
+            in_traceback = ours = False
         elif not in_traceback:
             if raw.strip() and not ROUTINE.match(raw) and not STACK_DUMP.match(raw):
                 yield raw

@@ -38,6 +38,10 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"controles sobre {config.option.de}, semilla {config.option.semilla}"
 
 
+# Las pistas de un control no sirven de nada si no ha llegado a hablar con la app.
+START_FIRST = "Arregla primero lo que impide que la app arranque: los controles aún no han podido hablar con ella."
+
+
 def info_of(item: pytest.Item) -> CheckInfo | None:
     return getattr(getattr(item, "function", None), "check", None)
 
@@ -52,7 +56,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(failed["launch"])
     for name in info.needs:
         if name in failed:
-            pytest.skip(f"Depende del control «{failed[name]}», que no se ha superado.")
+            pytest.skip(f"Antes hay que superar el control {failed[name]}.")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -66,7 +70,7 @@ def pytest_runtest_makereport(
     verdict = _verdict(info, report, call)
     if verdict.status != "passed":
         failed = item.config.stash[FAILED]
-        failed[info.name] = info.title
+        failed[info.name] = str(info.number)
         if call.excinfo and call.excinfo.errisinstance(LaunchError):
             failed.setdefault("launch", "La app no arranca: mira el primer control.")
     if verdict.status == "failed":
@@ -79,6 +83,7 @@ def pytest_runtest_makereport(
 def _verdict(info: CheckInfo, report: pytest.TestReport, call: pytest.CallInfo[None]) -> CheckVerdict:
     status: Status = "passed" if report.passed else "skipped" if report.skipped else "failed"
     expected, received = _explain(call.excinfo.value) if call.excinfo else ("", "")
+    not_started = call.excinfo is not None and call.excinfo.errisinstance(LaunchError)
     return CheckVerdict(
         number=info.number,
         name=info.name,
@@ -88,7 +93,7 @@ def _verdict(info: CheckInfo, report: pytest.TestReport, call: pytest.CallInfo[N
         todo=info.todo,
         expected=expected,
         received=received,
-        hints=list(info.hints),
+        hints=[START_FIRST] if not_started else list(info.hints),
         section=info.section,
         duration_s=round(report.duration, 4),
         transcript=list(transcript.entries) if status != "skipped" else [],

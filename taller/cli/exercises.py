@@ -92,7 +92,10 @@ def hint(exercise_id: str) -> None:
         say(f"{exercise.id} ya pasa todos sus controles. Mira la solución: python3 curso.py solucion {exercise.id}")
         return
     record = progress.of(exercise.id)
-    index = min(record.hints_seen, len(failed.hints) - 1)
+    # La primera ya se ve en `comprobar`: aquí se empieza por la segunda, si la hay.
+    seen = record.hints_by_check.get(failed.name, 0)
+    index = min(seen + 1, len(failed.hints) - 1)
+    record.hints_by_check[failed.name] = seen + 1
     record.hints_seen += 1
     progress.save()
     say(f"Control {failed.number}, «{failed.title}». Pista {index + 1} de {len(failed.hints)}:")

@@ -1,6 +1,6 @@
 """Reúne las órdenes y traduce cada fallo a una línea clara y un código de salida.
 
-0: todo bien; 1: un control ha fallado; 2: mal uso o un problema del entorno. Sólo los TallerError son esperables:
+0: todo bien; 1: un control ha fallado; 2: mal uso o un problema del entorno. Solo los TallerError son esperables:
 cualquier otra excepción es un error nuestro y se ve entera.
 
 Cada orden importa dentro lo que pesa (FastAPI, los servidores): comprobar un ejercicio no debe esperar por el portal.

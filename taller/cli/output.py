@@ -1,11 +1,10 @@
-"""Lo que ve quien usa el terminal: colores sólo donde los hay, y el mismo texto sin ellos."""
+"""Lo que ve quien usa el terminal: colores solo donde los hay, y el mismo texto sin ellos."""
 
 import sys
 from collections.abc import Iterable
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from taller.catalog import Exercise, Lesson
 from taller.explain import failure_text
@@ -54,27 +53,21 @@ def show_check(check: CheckVerdict) -> None:
 
 
 def show_course(lessons: Iterable[Lesson], progress: Progress) -> None:
-    """El mapa del curso: lecciones, ejercicios y por dónde va quien lo hace."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("", "Lección o ejercicio", "Puntos", "Archivo"):
-        table.add_column(title, header_style="dim")
+    """El mapa del curso y por dónde va quien lo hace. Las rutas van enteras: se copian de aquí."""
     for lesson in lessons:
-        note = "" if lesson.written else "[dim]aún no está escrita[/]"
-        table.add_row(lesson.slug[:2], f"[bold]{escape(lesson.title)}[/]", "", note)
+        note = "" if lesson.written else "  [dim]aún no está escrita[/]"
+        console.print(f"{lesson.slug[:2]}  [bold]{escape(lesson.title)}[/]{note}")
+        width = max((len(exercise.title) for exercise in lesson.exercises), default=0)
         for exercise in lesson.exercises:
-            table.add_row("", *_exercise_cells(exercise, progress))
-    console.print(table)
+            console.print(_exercise_line(exercise, width, progress))
 
 
-def _exercise_cells(exercise: Exercise, progress: Progress) -> tuple[str, str, str]:
+def _exercise_line(exercise: Exercise, width: int, progress: Progress) -> str:
     record = progress.of(exercise.id)
     mark = MARKS["passed"] if record.passed_at else MARKS["failed"] if record.attempts else MARKS["skipped"]
     points = f"{record.points}/{record.max_points}" if record.attempts else ""
-    return (
-        f"{mark} {exercise.id} {escape(exercise.title)}",
-        points,
-        f"[dim]exercises/{exercise.relative.as_posix()}[/]",
-    )
+    path = f"exercises/{exercise.relative.as_posix()}"
+    return f"    {mark} {exercise.id} {escape(exercise.title):<{width}}  {points:<5}  [dim]{path}[/]"
 
 
 def interactive() -> bool:

@@ -1,6 +1,6 @@
 """El curso en una página web: lecciones, mini-apps y veredictos en vivo.
 
-Sólo escucha en esta máquina. `serve_portal` lo sirve hasta Ctrl+C; `create_app` monta la app con sus piezas.
+Solo escucha en esta máquina. `serve_portal` lo sirve hasta Ctrl+C; `create_app` monta la app con sus piezas.
 """
 
 from taller.portal.app import create_app

@@ -30,7 +30,7 @@ class Ledger:
     def _reload(self) -> bool:
         """Relee el archivo; False si está pero no se deja leer, y entonces tampoco hay que escribirlo."""
         if self._unsaved:
-            return True  # releer perdería lo que sólo está en la memoria
+            return True  # releer perdería lo que solo está en la memoria
         try:
             self._progress = load_progress(self.root)
         except ProgressError as error:

@@ -23,7 +23,7 @@ IMAGE_POLICY = {"Content-Security-Policy": "default-src 'none'; style-src 'unsaf
 templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
 
 
-# Corrutinas y no funciones: así el progreso sólo se toca desde un hilo.
+# Corrutinas y no funciones: así el progreso solo se toca desde un hilo.
 router = APIRouter(include_in_schema=False)
 
 

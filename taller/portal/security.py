@@ -61,7 +61,7 @@ def refusal(scope: Scope) -> str:
     headers = Headers(scope=scope)
     hosts = [f"{name}:{scope['server'][1]}" for name in LOCAL_NAMES]
     if headers.get("host") not in hosts:
-        return f"El curso sólo se abre desde esta máquina. Escribe en el navegador: http://{hosts[0]}"
+        return f"El curso solo se abre desde esta máquina. Escribe en el navegador: http://{hosts[0]}"
     origin = headers.get("origin")
     guarded = scope["method"] not in SAFE_METHODS or scope["path"] == STREAM_PATH
     if guarded and origin is not None and origin not in [f"http://{host}" for host in hosts]:

@@ -57,6 +57,7 @@ class Run:
     log: str = ""
     exit: Exit | None = None
     _log_bytes: int = field(init=False, default=0)
+    _files: int | None = field(init=False, default=None)
     _state: asyncio.Future[None] = field(init=False)
     _ended: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _synced: dict[int, asyncio.Event] = field(init=False, default_factory=dict)
@@ -90,6 +91,8 @@ class Run:
 
     async def sync(self, timeout: float = 1.0) -> str:
         """La salida completa hasta este momento."""
+        if self.exit is not None:
+            return self.log
         serial = len(self._synced)
         self._synced[serial] = asyncio.Event()
         self.send({"do": "sync", "id": serial})
@@ -97,6 +100,11 @@ class Run:
             async with asyncio.timeout(timeout):
                 await self._synced[serial].wait()
         return self.log
+
+    async def open_files(self) -> int | None:
+        """Cuántos descriptores tiene abiertos el proceso ahora mismo; None donde no se puede ver (sin /proc)."""
+        await self.sync()
+        return self._files
 
     async def stack(self) -> str:
         """Dónde está parado el código ahora mismo: la pila que imprime `faulthandler`."""
@@ -124,7 +132,8 @@ class Run:
                 self._settle(LaunchError(reason))
             case {"event": "log", "text": text}:
                 self._append_log(text)
-            case {"event": "synced", "id": serial}:
+            case {"event": "synced", "id": serial, **counted}:
+                self._files = counted.get("files")
                 self._synced[serial].set()
             case {"event": "exit", "code": code, "signal": number}:
                 self.finish(Exit(code, number))

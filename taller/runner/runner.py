@@ -15,6 +15,7 @@ from taller.runner.run import Address, Run
 # Lo que importan las apps del curso: importarlo aquí una vez es lo que hace rápido cada arranque.
 APP_MODULES = (
     "taller.runner.serve",
+    "taller.runner.work",
     "fastapi",
     "fastapi.responses",
     "fastapi.staticfiles",
@@ -24,12 +25,14 @@ APP_MODULES = (
     "uvicorn.protocols.websockets.auto",
     "websockets.sync.server",
     "redis.asyncio",
+    "aiosmtplib",
+    "taskiq_redis",
     "httpx",
     "sse_starlette",
     "uvloop",
 )
 
-# La ejecución no hereda el entorno de quien comprueba: sólo lo que hace falta para que Python funcione.
+# La ejecución no hereda el entorno de quien comprueba: solo lo que hace falta para que Python funcione.
 INHERITED_ENV = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV")
 
 UVICORN = {"log_level": "info", "timeout_graceful_shutdown": None, "ws_per_message_deflate": False}
@@ -98,18 +101,17 @@ class Runner:
         Raises:
             OSError: el puerto está ocupado.
         """
-        inherited = {name: os.environ[name] for name in INHERITED_ENV if name in os.environ}
-        request = {
-            "entry": "taller.runner.serve",
-            "payload": {"folder": str(folder), "target": target, "uvicorn": {**UVICORN, **(uvicorn or {})}},
-            "env": {**inherited, "PYTHONUNBUFFERED": "1", **(env or {})},
-        }
+        request = _request("serve", folder, target, env, uvicorn={**UVICORN, **(uvicorn or {})})
         if self._reserved is not None and port is None:
             (connection, address), self._reserved = self._reserved, None
             return await self.backend.run(request, None, address, reserved=connection)
         listener, address = self._listen(port)
         with listener:
             return await self.backend.run(request, listener, address)
+
+    async def work(self, folder: Path, target: str, *, env: Mapping[str, str] | None = None) -> Run:
+        """Arranca un obrero que hace las tareas de `target` (`módulo:broker`); está listo cuando las espera."""
+        return await self.backend.run(_request("work", folder, target, env))
 
     def _listen(self, port: int | None) -> tuple[socket.socket, Address]:
         if port is not None or not can_fork():
@@ -130,3 +132,12 @@ class Runner:
         self.backend.close()
         if self._sockets is not None:
             shutil.rmtree(self._sockets, ignore_errors=True)
+
+
+def _request(entry: str, folder: Path, target: str, env: Mapping[str, str] | None, **extra: Any) -> dict[str, Any]:
+    inherited = {name: os.environ[name] for name in INHERITED_ENV if name in os.environ}
+    return {
+        "entry": f"taller.runner.{entry}",
+        "payload": {"folder": str(folder), "target": target, **extra},
+        "env": {**inherited, "PYTHONUNBUFFERED": "1", **(env or {})},
+    }

@@ -29,16 +29,21 @@ class UvicornRunAtImport(Exception):
 
 def main(payload: dict[str, Any], listener: socket.socket, notify: Notify) -> int:
     """Sirve `payload["target"]` (`módulo:app`) desde `payload["folder"]`; devuelve el código de salida."""
-    sys.path.insert(0, payload["folder"])
-    os.chdir(payload["folder"])
-    sys.dont_write_bytecode = True
-    if hasattr(signal, "SIGUSR1"):
-        faulthandler.register(signal.SIGUSR1, all_threads=False)
-    gc.enable()
+    settle_in(payload["folder"])
     uvicorn.run = _refuse_to_run
     config = AnnouncedConfig(payload["target"], notify=notify, folder=payload["folder"], **payload["uvicorn"])
     AnnouncedServer(config, notify).run(sockets=[listener])
     return 0
+
+
+def settle_in(folder: str) -> None:
+    """Deja el proceso como si el programa se hubiera arrancado desde `folder`."""
+    sys.path.insert(0, folder)
+    os.chdir(folder)
+    sys.dont_write_bytecode = True
+    if hasattr(signal, "SIGUSR1"):
+        faulthandler.register(signal.SIGUSR1, all_threads=False)
+    gc.enable()
 
 
 def _refuse_to_run(*_: Any, **__: Any) -> None:

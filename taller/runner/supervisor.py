@@ -7,7 +7,7 @@ carpeta temporal (TMPDIR).
 
 Peticiones  {"entry": "paquete.módulo", "payload": {…}, "env": {…}}
 Órdenes     {"do": "signal", "number": 9} · {"do": "sync", "id": 1}
-Avisos      los del trabajador · {"event": "log", "text": …} · {"event": "synced", "id": 1}
+Avisos      los del trabajador · {"event": "log", "text": …} · {"event": "synced", "id": 1, "files": 12}
             {"event": "exit", "code": 0, "signal": 0}
 """
 
@@ -34,7 +34,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def supervise(connection: socket.socket, listener: socket.socket | None = None) -> None:
-    """Corre en un `fork` del proceso caliente. Sólo vuelve en el trabajador, y como `SystemExit`."""
+    """Corre en un `fork` del proceso caliente. Solo vuelve en el trabajador, y como `SystemExit`."""
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     adopt_orphans()
@@ -122,7 +122,7 @@ class Supervisor:
         try:
             self.relay()
         except OSError:
-            # Quien pidió la ejecución ya no está: sólo queda limpiar.
+            # Quien pidió la ejecución ya no está: solo queda limpiar.
             pass
         finally:
             if self.alive:
@@ -165,7 +165,7 @@ class Supervisor:
         elif command["do"] == "sync":
             self.on_notes()
             self.on_log()
-            self.send({"event": "synced", "id": command["id"]})
+            self.send({"event": "synced", "id": command["id"], "files": open_files(self.worker)})
 
     def on_log(self) -> bool | None:
         while data := _read(self.log):
@@ -230,10 +230,18 @@ def kill_descendants(worker: int) -> None:
         for pid in children:
             _kill(pid)
         try:
-            # Sin lista de hijos (macOS) se espera sólo a los que ya han recibido la señal del grupo.
+            # Sin lista de hijos (macOS) se espera solo a los que ya han recibido la señal del grupo.
             os.waitpid(-1, 0)
         except ChildProcessError:
             return
+
+
+def open_files(pid: int) -> int | None:
+    """Cuántos descriptores tiene abiertos un proceso, mirado desde fuera; None donde no se puede saber."""
+    try:
+        return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return None
 
 
 def child_pids() -> list[int]:

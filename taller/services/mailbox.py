@@ -63,6 +63,7 @@ class Mailbox:
         self.url = url
         self.readable = readable
         self._messages: list[Mail] = []
+        self._rejected: list[Mail] = []
         self._changed = asyncio.Condition()
         self._rejections = 0
         self._code = 451
@@ -73,6 +74,12 @@ class Mailbox:
         """Los correos recibidos, del más antiguo al más reciente (una copia)."""
         self._require_readable()
         return list(self._messages)
+
+    @property
+    def rejected(self) -> list[Mail]:
+        """Los correos rechazados por `reject_next`, en el orden en que se intentaron (una copia)."""
+        self._require_readable()
+        return list(self._rejected)
 
     async def wait(self, count: int, deadline: float) -> list[Mail]:
         """Espera a que haya `count` correos y devuelve todos. A los `deadline` segundos, TimeoutError."""
@@ -95,6 +102,7 @@ class Mailbox:
     async def clear(self) -> None:
         """Vacía el buzón."""
         self._require_readable()
+        self._rejected = []
         await self._replace([])
 
     def reject_next(self, n: int, code: int = 451) -> None:
@@ -112,6 +120,7 @@ class Mailbox:
         await asyncio.sleep(self._delay)
         if self._rejections > 0:
             self._rejections -= 1
+            self._rejected.append(_read(envelope))
             return f"{self._code} Rechazado a propósito".encode("ascii", "replace").decode()
         await self._replace([*self._messages, _read(envelope)])
         return "250 OK"

@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Pattern:
-    """Un valor del que el enunciado sólo fija la forma."""
+    """Un valor del que el enunciado solo fija la forma."""
 
     description = "cualquier valor"
 
@@ -87,7 +87,8 @@ def _in_dict(expected: dict[str, Any], received: dict[str, Any], where: str, pla
 
 def _in_list(expected: list[Any], received: list[Any], where: str, place: str) -> str | None:
     if len(expected) != len(received):
-        return f"{place}{len(expected)} elementos y no {len(received)}"
+        noun = "elemento" if len(expected) == 1 else "elementos"
+        return f"{place}{len(expected)} {noun} y no {len(received)}"
     for index, (wanted, got) in enumerate(zip(expected, received, strict=True)):
         if found := difference(wanted, got, f"{where}[{index}]"):
             return found

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import ssl
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -14,6 +16,10 @@ from taller.wire.target import DEADLINE, Target
 from taller.wire.transcript import shorten, transcript
 
 MAX_BODY = 8 * 1024 * 1024
+POLL_SECONDS = 0.01
+
+# Las apps hablan HTTP sin cifrar: un contexto vacío ahorra cargar los certificados en cada petición.
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class HttpClient:
@@ -45,9 +51,13 @@ class HttpClient:
         """La respuesta en cuanto llegan sus cabeceras; el cuerpo lo lee quien la pide."""
         transcript.add(self.name, self.target.name, "http", _request_line(method, path, options))
         address = self.target.address
-        transport = httpx.AsyncHTTPTransport(uds=address.path or None, verify=False)
-        timeout = httpx.Timeout(None)
-        async with httpx.AsyncClient(transport=transport, base_url=address.http, timeout=timeout) as client:
+        transport = httpx.AsyncHTTPTransport(uds=address.path or None, verify=NO_TLS)
+        async with httpx.AsyncClient(
+            transport=transport,
+            base_url=address.http,
+            timeout=httpx.Timeout(None),
+            trust_env=False,
+        ) as client:
             request = client.build_request(method, path, **options)
             try:
                 async with asyncio.timeout(patience(within)):
@@ -58,6 +68,54 @@ class HttpClient:
                 yield response
             finally:
                 await response.aclose()
+
+    async def burst(
+        self, method: str, path: str, count: int, *, within: float = DEADLINE, **options: Any
+    ) -> list[httpx.Response]:
+        """Las respuestas a `count` peticiones iguales y simultáneas, cada una por su conexión.
+
+        Raises:
+            Mismatch: alguna no llega entera en `within` segundos.
+        """
+        line = _request_line(method, path, options)
+        transcript.add(self.name, self.target.name, "http", f"{count} × {line}, a la vez")
+        address = self.target.address
+        unlimited = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        transport = httpx.AsyncHTTPTransport(uds=address.path or None, verify=NO_TLS, limits=unlimited)
+        async with httpx.AsyncClient(transport=transport, base_url=address.http, timeout=None) as client:
+
+            async def one() -> httpx.Response:
+                async with client.stream(method, path, **options) as response:
+                    body = await self._read(response, method, path, within)
+                return httpx.Response(response.status_code, headers=_plain(response.headers), content=body)
+
+            try:
+                async with asyncio.timeout(patience(within)):
+                    responses = await asyncio.gather(*(one() for _ in range(count)))
+            except (TimeoutError, httpx.HTTPError) as error:
+                raise await self._no_answer(f"{count} respuestas a {line}", error, within) from error
+        for summary, times in Counter(map(_summary, responses)).items():
+            transcript.add(self.target.name, self.name, "http", f"{times} × {summary}")
+        return responses
+
+    async def poll(
+        self, path: str, ready: Callable[[httpx.Response], bool], *, expecting: str, within: float = 2.0, **options: Any
+    ) -> httpx.Response:
+        """Repite un GET hasta que la respuesta esté como se espera; en la transcripción solo queda el último.
+
+        Raises:
+            Mismatch: no llega a estarlo en `within` segundos. `expecting` dice qué se esperaba.
+        """
+        deadline = asyncio.get_running_loop().time() + patience(within)
+        while True:
+            mark = len(transcript.entries)
+            response = await self.request("GET", path, **options)
+            if ready(response):
+                return response
+            if asyncio.get_running_loop().time() > deadline:
+                raise Mismatch(expecting, f"tras {within:g} s, {_summary(response)}")
+            del transcript.entries[mark:]
+            await asyncio.sleep(POLL_SECONDS)
 
     async def get(self, path: str, **options: Any) -> httpx.Response:
         return await self.request("GET", path, **options)

@@ -139,6 +139,16 @@ class WebSocketClient:
                 raise Mismatch(expected, await self.target.explain(received)) from error
         return self.connection.close_reason or ""
 
+    async def expect_open(self, within: float = DEADLINE) -> None:
+        """Comprueba que la conexión sigue viva: varias idas y vueltas de ping, que dan a la app tiempo de cerrarla."""
+        try:
+            async with asyncio.timeout(patience(within)):
+                for _ in range(5):
+                    await (await self.connection.ping())
+        except (TimeoutError, ConnectionClosed) as error:
+            received = self._note_close() if isinstance(error, ConnectionClosed) else f"ningún pong en {within:g} s"
+            raise Mismatch("que la conexión siga abierta", await self.target.explain(received)) from error
+
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Cierra como un cliente educado: trama de cierre y espera de la respuesta."""
         transcript.add(self.name, self.target.name, "close", f"cierra con el código {code}")

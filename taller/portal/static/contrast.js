@@ -30,7 +30,7 @@ function commonTokens(left, right) {
   return shared;
 }
 
-/** Sólo se marca si queda bastante en común: dos frases sin nada que ver se leen mejor lisas. */
+/** Solo se marca si queda bastante en común: dos frases sin nada que ver se leen mejor lisas. */
 function marked(tokens, shared, kind) {
   const comparable = shared && shared.size >= tokens.length / 3;
   const nodes = [];

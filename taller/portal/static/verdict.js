@@ -1,4 +1,4 @@
-/* El veredicto de un ejercicio, en vivo: sólo cambia lo que ha cambiado. */
+/* El veredicto de un ejercicio, en vivo: solo cambia lo que ha cambiado. */
 
 import { ask } from "./api.js";
 import { checkItem } from "./check.js";
