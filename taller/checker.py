@@ -149,13 +149,15 @@ class Checker:
             async with asyncio.timeout(patience(EXERCISE_TIMEOUT)):
                 while len(checks) != collected:
                     event = await session.events.get()
-                    if event["event"] == "collected":
-                        collected = len(event["checks"])
-                    elif event["event"] == "check":
-                        checks.append(CheckVerdict.from_json(event["check"]))
-                    else:
-                        break
-                    on_event(event)
+                    match event["event"]:
+                        case "collected":
+                            collected = len(event["checks"])
+                            on_event(event)
+                        case "check":
+                            checks.append(CheckVerdict.from_json(event["check"]))
+                            on_event(event)
+                        case "finished" | "exit":
+                            break
         except TimeoutError:
             return checks, f"Los controles de {exercise.id} no terminaron en {EXERCISE_TIMEOUT:g} s."
         if checks and len(checks) == collected:

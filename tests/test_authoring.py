@@ -103,6 +103,11 @@ def test_excerpts_are_compared_and_updated(exercise: Exercise) -> None:
     assert "ha cambiado" in str(next(check_excerpts(lesson.readme, lesson.root)))
     assert update_excerpts(lesson.readme, lesson.root)
     assert list(check_excerpts(lesson.readme, lesson.root)) == []
+    whole = lesson.readme.read_text(encoding="utf-8")
+    code = whole[whole.index("```python\n") + 10 : whole.index("\n```\n") + 1]
+    lesson.readme.write_text(whole.replace(code, ""), encoding="utf-8")
+    assert update_excerpts(lesson.readme, lesson.root)
+    assert lesson.readme.read_text(encoding="utf-8") == whole
     with lesson.readme.open("a", encoding="utf-8") as readme:
         readme.write("\n```python\nprint('suelto')\n```\n")
     assert "no es un extracto" in str(next(check_excerpts(lesson.readme, lesson.root)))

@@ -123,6 +123,14 @@ def test_plain_pytest_gives_the_same_verdict(course: Path) -> None:
     assert "Se esperaba" in failed.stdout
 
 
+def test_without_fork_the_verdict_is_the_same(course: Path) -> None:
+    passed = run(course, "comprobar", "2.1", "--de", "soluciones", TALLER_SIN_FORK="1")
+    failed = run(course, "comprobar", "2.1", TALLER_SIN_FORK="1")
+    assert (passed.returncode, failed.returncode) == (0, 1), passed.stdout + failed.stdout
+    assert "7/7 puntos" in passed.stdout
+    assert "not_implemented" in failed.stdout
+
+
 def test_the_same_seed_sends_the_same_data(course: Path) -> None:
     sent = []
     for _ in range(2):

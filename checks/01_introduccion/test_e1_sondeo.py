@@ -125,7 +125,7 @@ async def test_no_body(app: App, rng: Random) -> None:
     section="de-dónde-sale-una-etiqueta",
     hints=(
         "Con precios distintos, la etiqueta ha de ser distinta; con los mismos, la misma.",
-        "Un número que sólo crece no vuelve atrás cuando los precios vuelven: haz un resumen del cuerpo.",
+        "Un número que solo crece no vuelve atrás cuando los precios vuelven: haz un resumen del cuerpo.",
         "hashlib.sha256(body).hexdigest() depende de cada byte del cuerpo y de nada más.",
     ),
 )
@@ -155,7 +155,7 @@ async def test_tag_follows_content(app: App, rng: Random) -> None:
     section="de-dónde-sale-una-etiqueta",
     hints=(
         "La etiqueta que dio un proceso no le ha valido al otro, aunque sus precios son iguales (o al revés).",
-        "Si en ella hay algo del proceso (su hora de arranque, un azar, una cuenta, hash()), no es sólo el contenido.",
+        "Si en ella hay algo del proceso (su hora de arranque, un azar, una cuenta, hash()), no es solo el contenido.",
     ),
 )
 async def test_same_tag_elsewhere(launch: Launch, rng: Random) -> None:

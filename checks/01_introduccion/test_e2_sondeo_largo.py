@@ -46,7 +46,7 @@ async def expect_news(answer: httpx.Response, last: int, prices: dict[str, float
     expect(news, {"last": last, "prices": prices}, "la respuesta")
     extra = sorted(set(news["prices"]) - set(prices))
     if extra:
-        raise Mismatch(f"sólo lo que ha cambiado: {sorted(prices)}", f"también {extra}")
+        raise Mismatch(f"solo lo que ha cambiado: {sorted(prices)}", f"también {extra}")
 
 
 async def until_waiting(app: App, count: int, within: float = 1.0) -> None:
@@ -82,7 +82,7 @@ async def answer_of(task: asyncio.Task[httpx.Response], expecting: str, within: 
 
 @check(
     1,
-    "Si ya hay algo nuevo, lo contesta en el acto, y sólo lo nuevo",
+    "Si ya hay algo nuevo, lo contesta en el acto, y solo lo nuevo",
     todo=2,
     section=SECTION,
     hints=(
@@ -174,7 +174,7 @@ async def test_everybody_wakes(app: App, rng: Random) -> None:
         last = await put(app, name, value)
         done, _ = await asyncio.wait(crowd, timeout=patience(1.0))
         if len(done) < CROWD:
-            raise Mismatch(f"que contesten a los {CROWD} que esperan", f"sólo han contestado a {len(done)}")
+            raise Mismatch(f"que contesten a los {CROWD} que esperan", f"solo han contestado a {len(done)}")
         for task in crowd:
             await expect_news(task.result(), last, {name: value})
     await until_waiting(app, 0)
@@ -278,7 +278,7 @@ async def test_leaving_is_noticed(app: App, rng: Random) -> None:
     section=SECTION,
     hints=(
         "El cliente trae un número que este servidor aún no ha alcanzado: no es el futuro, es otra vida.",
-        "Contesta siempre que el último número sea distinto del suyo, no sólo cuando sea mayor.",
+        "Contesta siempre que el último número sea distinto del suyo, no solo cuando sea mayor.",
     ),
 )
 async def test_after_restart(app: App, rng: Random) -> None:

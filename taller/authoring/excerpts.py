@@ -14,8 +14,8 @@ from taller.authoring.findings import Finding
 from taller.regions import RegionError, find_region
 
 EXCERPT = re.compile(
-    r"(?P<mark><!-- extracto: (?P<path>[^#\s]+)#(?P<region>.+?) -->\n+)(?P<fence>```\w*\n)(?P<code>.*?)(?P<end>\n```)",
-    re.DOTALL,
+    r"(?P<mark><!-- extracto: (?P<path>[^#\s]+)#(?P<region>.+?) -->\n+)(?P<fence>```\w*\n)(?P<code>.*?)(?P<end>^```$)",
+    re.DOTALL | re.MULTILINE,
 )
 CODE_BLOCK = re.compile(r"(?P<mark><!-- extracto: .+? -->\n+)?^```python\n", re.MULTILINE)
 
@@ -49,4 +49,4 @@ def update_excerpts(markdown_file: Path, root: Path) -> bool:
 
 
 def _excerpt(root: Path, match: re.Match[str]) -> str:
-    return find_region((root / match["path"]).read_text(encoding="utf-8"), match["region"]).text
+    return find_region((root / match["path"]).read_text(encoding="utf-8"), match["region"]).text + "\n"

@@ -1,19 +1,14 @@
 """Ejecuciones en un proceso nuevo, para máquinas sin `fork` (Windows): tardan más, hacen lo mismo.
 
-    python -m taller.runner.fresh PUERTO
-
-El proceso se conecta a PUERTO (de quien lo pidió, en esta máquina), lee la petición y avisa por ahí.
+El proceso (`newborn`) se conecta a un puerto de quien lo pidió, en esta máquina, lee la petición y avisa por ahí.
 """
 
 import asyncio
 import contextlib
-import importlib
 import json
-import os
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -67,7 +62,7 @@ async def _spawn(port: int, env: dict[str, str]) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "taller.runner.fresh",
+        "taller.runner.newborn",
         str(port),
         cwd=ROOT,
         env=env,
@@ -115,29 +110,3 @@ async def _wait_exit(
     with contextlib.suppress(OSError):
         await writer.wait_closed()
     run.finish(Exit(status) if status >= 0 else Exit(signal=-status))
-
-
-def die_with(connection: socket.socket) -> None:
-    """Sin supervisor, la vida de este proceso depende de que quien lo pidió siga al otro lado."""
-    with contextlib.suppress(OSError):
-        connection.recv(1)
-    os._exit(1)
-
-
-def main(arguments: list[str]) -> None:
-    connection = socket.create_connection(("127.0.0.1", int(arguments[0])), CONNECT_TIMEOUT)
-    stream = connection.makefile("rw", encoding="utf-8", newline="\n")
-    request = json.loads(stream.readline())
-    connection.settimeout(None)
-    listener = socket.create_server(("127.0.0.1", request["port"])) if "port" in request else None
-
-    def notify(note: dict[str, Any]) -> None:
-        stream.write(json.dumps(note) + "\n")
-        stream.flush()
-
-    threading.Thread(target=die_with, args=(connection,), daemon=True).start()
-    sys.exit(importlib.import_module(request["entry"]).main(request["payload"], listener, notify))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -137,6 +137,7 @@ class Run:
                 self._synced[serial].set()
             case {"event": "exit", "code": code, "signal": number}:
                 self.finish(Exit(code, number))
+                return
         self.on_event(event)
 
     def _append_log(self, text: str) -> None:
@@ -159,6 +160,7 @@ class Run:
         self._ended.set()
         for event in self._synced.values():
             event.set()
+        self.on_event({"event": "exit", "code": end.code, "signal": end.signal})
 
     def _settle(self, error: LaunchError | None) -> None:
         if self._state.done():
