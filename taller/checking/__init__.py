@@ -5,6 +5,7 @@ Esto es todo lo que importa un archivo de `checks/`.
 
 from taller.checking.app import App, Launch
 from taller.checking.check import check, expect
+from taller.checking.lockstep import frozen_after, let_it_go_on
 from taller.checking.process import Worker
 from taller.checking.source import Source
 from taller.patience import patience
@@ -22,6 +23,8 @@ __all__ = [
     "Worker",
     "check",
     "expect",
+    "frozen_after",
+    "let_it_go_on",
     "patience",
     "transcript",
 ]

@@ -1,0 +1,238 @@
+"""Paso 5: escribir. Primero la central; y que nadie rellene con lo que leyó antes.
+
+Di: «Cambio el dato en la central y borro lo guardado. ¿Basta? No: alguien que empezó a leer antes puede guardar
+después lo viejo. Por eso cada cambio estrena una generación, y solo se rellena si sigue siendo la misma que
+cuando se empezó a leer. Comparar y guardar van en un guion Lua: nadie se cuela entre las dos cosas.»
+Enseña: cambia el retraso y lee. Después borra la comparación del guion y pulsa «Carrera» varias veces: en alguna, la
+última lectura trae un retraso que ya no es.
+Arranca: uvicorn paso_5:app --reload
+"""
+
+import asyncio
+import random
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Literal
+
+from fastapi import FastAPI, HTTPException
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, TypeAdapter
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import LockError, RedisError
+
+from taller.services import valkey
+
+
+# region fuente
+class Train(BaseModel):
+    id: str
+    to: str
+    delay: int
+
+
+class SourceError(Exception):
+    """La central no contesta."""
+
+
+class Railway:
+    """La central de la red: lo sabe todo, pero tarda. Cuenta cuántas veces le preguntan."""
+
+    def __init__(self, trains: dict[str, Train], seconds: float = 0.2) -> None:
+        self.trains, self.seconds, self.failing = trains, seconds, False
+        self.calls: Counter[str] = Counter()
+
+    async def read(self, train_id: str) -> Train | None:
+        self.calls[train_id] += 1
+        if self.failing:
+            raise SourceError
+        answer = self.trains.get(train_id)  # la contestación es la de ahora, por mucho que tarde en llegar
+        await asyncio.sleep(self.seconds * random.uniform(0.5, 1.5))
+        return answer
+
+    async def change(self, train_id: str, delay: int) -> Train | None:
+        known = self.trains.get(train_id)
+        if known is not None:
+            self.trains[train_id] = known.model_copy(update={"delay": delay})
+        return await self.read(train_id)
+
+
+# endregion
+
+
+# region conectar
+PATIENCE = 0.25
+
+
+def connect(url: str) -> Redis:
+    """Un cliente que se rinde pronto, y cuyas conexiones se esperan en vez de agotarse."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=100,
+        timeout=PATIENCE,
+        socket_connect_timeout=PATIENCE,
+        socket_timeout=PATIENCE,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return Redis.from_pool(pool)
+
+
+# endregion
+
+TTL = 6.0
+MISSING_TTL = 1.0
+LOADING_SECONDS = 5.0
+Known = TypeAdapter[Train | None](Train | None)
+
+
+class NotCached(Exception):
+    """La caché no sabe nada de esa clave, o no está para decirlo."""
+
+
+# region rellenar-con-guarda
+# Guarda si nadie ha escrito desde que se empezó a leer. KEYS: lo guardado y la generación.
+FILL = """
+if (redis.call('GET', KEYS[2]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1
+"""
+# endregion
+
+
+class Cache:
+    def __init__(self, redis: Redis, source: Railway) -> None:
+        self.redis, self.source = redis, source
+        self.flights: dict[str, asyncio.Task[Train | None]] = {}
+
+    # region vuelo-unico
+    async def get(self, train_id: str) -> Train | None:
+        """Quienes piden lo mismo a la vez en este proceso comparten un solo intento."""
+        flight = self.flights.get(train_id)
+        if flight is None:
+            flight = self.flights[train_id] = asyncio.create_task(self.find(train_id))
+            flight.add_done_callback(lambda _: self.flights.pop(train_id))
+        # Que uno se canse de esperar no cancela el intento de los demás.
+        return await asyncio.shield(flight)
+
+    # endregion
+
+    # region permiso
+    async def find(self, train_id: str) -> Train | None:
+        """De la caché; si no está, de la central, y en todo el sistema solo la pregunta uno."""
+        with suppress(NotCached):
+            return await self.recall(train_id)
+        permit = self.redis.lock(
+            f"loading:{train_id}", timeout=LOADING_SECONDS, blocking_timeout=LOADING_SECONDS, sleep=0.02
+        )
+        try:
+            async with permit:
+                with suppress(NotCached):  # quizá acaba de guardarlo otro
+                    return await self.recall(train_id)
+                return await self.fill(train_id)
+        except (LockError, RedisError, OSError):  # sin Redis no hay permiso que pedir
+            return await self.source.read(train_id)
+
+    # endregion
+
+    # region recordar
+    async def recall(self, train_id: str) -> Train | None:
+        try:
+            raw = await self.redis.get(f"train:{train_id}")
+            if raw is None:
+                raise NotCached
+            return Known.validate_json(raw)
+        except (RedisError, OSError, ValueError):
+            raise NotCached from None
+
+    # endregion
+
+    # region rellenar
+    async def fill(self, train_id: str) -> Train | None:
+        key, generation = f"train:{train_id}", f"generation:{train_id}"
+        seen = await self.redis.get(generation) or b""
+        train = await self.source.read(train_id)
+        ttl = MISSING_TTL if train is None else TTL * random.uniform(1.0, 1.5)
+        with suppress(RedisError, OSError):
+            await self.redis.eval(FILL, 2, key, generation, seen, Known.dump_json(train), round(ttl * 1000))
+        return train
+
+    # endregion
+
+    # region cambiar
+    async def change(self, train_id: str, delay: int) -> Train | None:
+        """Primero la central; después se borra lo guardado y se avisa a quien esté leyendo de que ya es viejo."""
+        train = await self.source.change(train_id, delay)
+        with suppress(RedisError, OSError):
+            async with self.redis.pipeline(transaction=True) as both:
+                both.set(f"generation:{train_id}", secrets.token_hex(8), ex=60)
+                both.delete(f"train:{train_id}")
+                await both.execute()
+        return train
+
+    # endregion
+
+
+TRAINS = {"1": Train(id="1", to="Sevilla", delay=0), "2": Train(id="2", to="Bilbao", delay=5)}
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.source = Railway(TRAINS)
+    async with valkey() as app.state.server, connect(app.state.server.url) as redis:
+        app.state.cache = Cache(redis, app.state.source)
+        yield
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.get("/", include_in_schema=False)
+async def page() -> FileResponse:
+    return FileResponse(Path(__file__).with_name("page.html"))
+
+
+@app.get("/calls")
+async def source_calls() -> int:
+    return int(app.state.source.calls.total())
+
+
+@app.get("/trains/{train_id}")
+async def read_train(train_id: str) -> Train:
+    return found(await app.state.cache.get(train_id))
+
+
+@app.post("/trains/{train_id}/crowd")
+async def read_fifty_times(train_id: str) -> Train:
+    """Cincuenta lecturas a la vez; un navegador, con HTTP/1.1, solo haría seis."""
+    answers = await asyncio.gather(*(app.state.cache.get(train_id) for _ in range(50)))
+    return found(answers[0])
+
+
+@app.get("/source/{train_id}")
+async def read_source(train_id: str) -> Train:
+    """Lo que la central sabe, sin caché: para ver si lo que se lee es lo que hay."""
+    return found(app.state.source.trains.get(train_id))
+
+
+@app.put("/trains/{train_id}/delay/{delay}")
+async def change_train(train_id: str, delay: int) -> Train:
+    return found(await app.state.cache.change(train_id, delay))
+
+
+@app.post("/redis/{state}")
+async def set_redis(state: Literal["up", "mute", "down"]) -> None:
+    """Pone Redis en marcha, lo deja mudo o lo mata, para ver qué pasa."""
+    app.state.server.resume()
+    await (app.state.server.kill() if state == "down" else app.state.server.start())
+    if state == "mute":
+        app.state.server.pause()
+
+
+def found(train: Train | None) -> Train:
+    if train is None:
+        raise HTTPException(404, "ese tren no existe")
+    return train
