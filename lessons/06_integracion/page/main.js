@@ -1,0 +1,2 @@
+import "./trips.js";
+import "./experiments.js";
