@@ -1,0 +1,175 @@
+"""Lo que Plaza promete, con su libro de cuentas: qué se confirmó y qué vio cada cual, pase lo que pase."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import pytest
+from plaza_client import Person, Reader, Writer, events, of_type, send, until
+from plaza_town import Town, town
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+RATE = 20
+MESSAGES = 25
+PAUSE = 0.06
+# Lo que dura la avería: más de lo que el bus tolera sin oír nada.
+SILENT_SECONDS = 2.5
+
+
+@pytest.fixture(scope="module")
+def plaza(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    folder = tmp_path_factory.mktemp("plaza")
+    with town(folder, webs=2, PLAZA_MESSAGES_PER_SECOND=RATE, PLAZA_EMAIL_AFTER_SECONDS=2) as plaza:
+        yield plaza
+
+
+@pytest.fixture
+def names() -> Iterator[str]:
+    """Nombres que nadie ha usado."""
+    return (f"p{time.monotonic_ns() // 1000 % 10**9}_{number}" for number in range(100))
+
+
+@pytest.fixture
+async def owner(plaza: Town, names: Iterator[str]) -> Person:
+    return await Person(next(names), plaza.bases).sign_up()
+
+
+@pytest.fixture
+async def room(owner: Person) -> int:
+    return int((await owner.request("POST", "/api/rooms", json={"name": "sala"})).raise_for_status().json()["id"])
+
+
+@contextlib.asynccontextmanager
+async def reading(readers: list[Reader]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(reader.read()) for reader in readers]
+    try:
+        async with asyncio.timeout(10):
+            for reader in readers:
+                await reader.ready.wait()
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        # Con plazo: en Python 3.11 una cancelación se puede perder por el camino.
+        await asyncio.wait(tasks, timeout=5)
+
+
+async def kill_a_web(plaza: Town) -> None:
+    await asyncio.to_thread(plaza.webs[0].kill)
+    await asyncio.to_thread(plaza.webs[0].start)
+
+
+async def restart_a_web(plaza: Town) -> None:
+    seconds = await asyncio.to_thread(plaza.webs[1].terminate)
+    assert seconds < 5
+    await asyncio.to_thread(plaza.webs[1].start)
+
+
+async def restart_redis(plaza: Town) -> None:
+    await asyncio.to_thread(plaza.restart, plaza.valkey)
+
+
+async def pause_redis(plaza: Town) -> None:
+    plaza.pause(plaza.valkey)
+    await asyncio.sleep(SILENT_SECONDS)
+    plaza.resume(plaza.valkey)
+
+
+async def restart_postgres(plaza: Town) -> None:
+    await asyncio.to_thread(plaza.restart, plaza.postgres)
+
+
+FAULTS = [kill_a_web, restart_a_web, restart_redis, pause_redis, restart_postgres]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+async def test_what_was_acknowledged_everyone_sees_once_and_in_order(
+    plaza: Town, names: Iterator[str], room: int, fault: Callable[[Town], Awaitable[None]]
+) -> None:
+    people = [await Person(next(names), plaza.bases).sign_up() for _ in range(4)]
+    writers = [Writer(person, room, MESSAGES, PAUSE) for person in people[:2]]
+    readers = [Reader(person, room) for person in people[2:]]
+    async with reading(readers):
+        writing = [asyncio.create_task(writer.write()) for writer in writers]
+        async with asyncio.timeout(20):
+            while sum(len(writer.acks) for writer in writers) < MESSAGES // 2:
+                await asyncio.sleep(0.02)
+        await fault(plaza)
+        async with asyncio.timeout(40):
+            await asyncio.gather(*writing)
+        said = sorted((seq, client_id) for writer in writers for client_id, seq in writer.acks.items())
+        assert [seq for seq, _ in said] == list(range(1, 2 * MESSAGES + 1))
+        async with asyncio.timeout(15):
+            while any(len(reader.seen) < len(said) for reader in readers):
+                await asyncio.sleep(0.02)
+    for reader in readers:
+        assert reader.seen == said
+        assert reader.lost == 0
+
+
+async def test_the_limit_is_one_for_all_the_processes(plaza: Town, owner: Person, room: int) -> None:
+    async def flood(base: str) -> int:
+        acks = 0
+        async with owner.socket(base) as socket:
+            await send(socket, type="join", room=room)
+            await until(socket, of_type("joined"))
+            for number in range(60):
+                await send(socket, type="send", room=room, text="hola", client_id=f"{base[-4:]}-{number}")
+            answered = 0
+            async with asyncio.timeout(10):
+                async for event in events(socket):
+                    answered += event["type"] in ("ack", "error")
+                    acks += event["type"] == "ack"
+                    if event["type"] == "error":
+                        assert event["code"] == "rate_limited"
+                        assert event["retry_after"] > 0
+                    if answered == 60:
+                        return acks
+        raise AssertionError("se ha cerrado")
+
+    started = time.monotonic()
+    acks = sum(await asyncio.gather(*(flood(base) for base in plaza.bases)))
+    assert 2 * RATE <= acks <= 2 * RATE + RATE * (time.monotonic() - started) + 1
+
+
+async def test_a_mention_is_brought_by_the_first_channel_that_can(
+    plaza: Town, names: Iterator[str], owner: Person, room: int
+) -> None:
+    there, away = [await Person(next(names), plaza.bases).sign_up() for _ in range(2)]
+    for person in (there, away):
+        member = {"username": person.name}
+        (await owner.request("POST", f"/api/rooms/{room}/members", json=member)).raise_for_status()
+    async with owner.socket() as socket, there.socket() as listening:
+        await send(socket, type="join", room=room)
+        await send(socket, type="send", room=room, text=f"@{there.name} y @{away.name}", client_id="1")
+        notice = await until(listening, of_type("notification"))
+    assert notice["kind"] == "mention"
+    assert len(await asyncio.to_thread(mails_for, plaza, away.name)) == 1
+    delivered = {person.name: (await inbox(person))[0]["delivered_by"] for person in (there, away)}
+    assert delivered == {there.name: "websocket", away.name: "email"}
+    assert [len(await inbox(person)) for person in (there, away, owner)] == [1, 1, 0]
+
+
+def mails_for(plaza: Town, name: str) -> list[str]:
+    """Los asuntos de los correos para esa persona, en cuanto hay alguno."""
+    limit = time.monotonic() + 10
+    while True:
+        found = [mail.subject for mail in plaza.mailbox.messages if f"{name}@example.org" in mail.recipients]
+        if found or time.monotonic() > limit:
+            return found
+        time.sleep(0.05)
+
+
+async def inbox(person: Person) -> list[dict[str, object]]:
+    notices: list[dict[str, object]] = (await person.request("GET", "/api/notifications")).json()
+    return notices
+
+
+async def test_logging_out_ends_the_open_connections(owner: Person) -> None:
+    async with owner.socket() as socket:
+        assert (await owner.request("POST", "/api/logout")).status_code == 204
+        async with asyncio.timeout(2):
+            await socket.wait_closed()
+        assert socket.close_code == 4001
+    assert (await owner.request("GET", "/api/rooms")).status_code == 401
