@@ -1,0 +1,9 @@
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    while True:
+        await send({"type": "http.response.body", "body": b"[" * 100_000, "more_body": True})

@@ -1,0 +1,8 @@
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"x-grande", b"x" * 2**20)]})
+    await send({"type": "http.response.body", "body": b"{}"})

@@ -1,0 +1,6 @@
+import ctypes
+
+from fastapi import FastAPI
+
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+app = FastAPI()

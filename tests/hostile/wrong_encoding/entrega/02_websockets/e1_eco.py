@@ -1,0 +1,4 @@
+# Ñandú
+from fastapi import FastAPI
+
+app = FastAPI()
