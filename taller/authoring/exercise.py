@@ -1,8 +1,9 @@
 """Prueba un ejercicio: el esqueleto falla, la solución pasa y cada variante cae en su control."""
 
+import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,40 +12,67 @@ from taller.authoring.findings import Finding
 from taller.authoring.variants import Variant, VariantError, variants
 from taller.catalog import Exercise
 from taller.checker import Checker
-from taller.skeleton import SkeletonError, skeleton_of, todos
+from taller.skeleton import SkeletonError, generate, package_modules, skeletons, sources, stage_of, todos
 from taller.verdicts import CheckVerdict, ExerciseVerdict
 
+VARIANTS_AT_ONCE = 2
 
-async def prove(exercise: Exercise, checker: Checker) -> list[Finding]:
-    """Todo lo que falla en un ejercicio; vacío si es sólido."""
+
+async def prove(exercise: Exercise, checker: Checker, *, with_variants: bool = True) -> list[Finding]:
+    """Todo lo que falla en un ejercicio; vacío si es sólido. Sin las variantes, solo la solución y el esqueleto."""
     try:
-        skeleton = skeleton_of(exercise)
+        solution, skeleton = finished(exercise), unfinished(exercise)
         known = list(variants(exercise))
     except (SkeletonError, VariantError) as error:
         return [Finding(exercise.id, str(error))]
     if not exercise.check_file.exists():
         return [Finding(exercise.id, f"no tiene controles: falta {exercise.check_file.name}")]
-    solution = exercise.solution_file.read_text(encoding="utf-8")
-    passed = await _check_text(exercise, checker, solution)
+    passed = await _check(exercise, checker, solution)
     found = list(_in_solution(exercise, passed))
-    found += _in_skeleton(exercise, await _check_text(exercise, checker, skeleton))
+    found += _in_skeleton(exercise, await _check(exercise, checker, skeleton))
     found += _in_hints(exercise, passed.checks)
-    for variant in known:
-        found += await _in_variant(exercise, checker, variant, solution)
+    if with_variants:
+        found += await _in_variants(exercise, checker, known, solution)
     needed = {variant.caught_by for variant in known}
     unneeded = [check.name for check in passed.checks if check.name not in needed]
     found += [Finding(exercise.id, f"ninguna variante necesita el control {name}") for name in unneeded]
     return found
 
 
-async def _check_text(exercise: Exercise, checker: Checker, text: str) -> ExerciseVerdict:
-    with submission(exercise, text) as folder:
-        return await checker.check(exercise, folder)
+Files = dict[Path, str]
+
+
+def finished(exercise: Exercise) -> Files:
+    """La solución. De un proyecto, con las etapas siguientes sin empezar: ninguna puede depender de las que vienen."""
+    if exercise.lesson.package is None:
+        return sources(exercise)
+    return _package(exercise, lambda number: stage_of(number) > exercise.number)
+
+
+def unfinished(exercise: Exercise) -> Files:
+    """El ejercicio sin empezar. De un proyecto, con las etapas anteriores hechas, como lo encuentra el estudiante."""
+    if exercise.lesson.package is None:
+        return skeletons(exercise)
+    return _package(exercise, lambda number: stage_of(number) >= exercise.number)
+
+
+def _package(exercise: Exercise, pending: Callable[[int], bool]) -> Files:
+    """El proyecto entero con esos TODO pendientes."""
+    solutions = exercise.lesson.root / "solutions"
+    modules = {path.relative_to(solutions): text for path, text in package_modules(exercise.lesson).items()}
+    return sources(exercise) | {
+        path: generate(text, pending) if todos(text) else text for path, text in modules.items()
+    }
+
+
+async def _check(exercise: Exercise, checker: Checker, files: Files, only: str | None = None) -> ExerciseVerdict:
+    with submission(exercise, files) as folder:
+        return await checker.check(exercise, folder, only=only)
 
 
 @contextmanager
-def submission(exercise: Exercise, text: str) -> Iterator[Path]:
-    """Una carpeta con la forma de `exercises/` en la que el archivo del ejercicio contiene `text`."""
+def submission(exercise: Exercise, files: Files) -> Iterator[Path]:
+    """Una carpeta con la forma de `exercises/` en la que el ejercicio son esos archivos."""
     with tempfile.TemporaryDirectory(prefix="taller-") as name:
         folder = Path(name).resolve()
         shutil.copytree(
@@ -52,7 +80,8 @@ def submission(exercise: Exercise, text: str) -> Iterator[Path]:
             folder / exercise.lesson.slug,
             ignore=shutil.ignore_patterns("e[0-9]*_*.py", "__pycache__"),
         )
-        (folder / exercise.relative).write_text(text, encoding="utf-8")
+        for path, text in files.items():
+            (folder / path).write_text(text, encoding="utf-8")
         yield folder
 
 
@@ -79,7 +108,7 @@ def _in_skeleton(exercise: Exercise, verdict: ExerciseVerdict) -> Iterator[Findi
 
 def _in_hints(exercise: Exercise, checks: list[CheckVerdict]) -> Iterator[Finding]:
     known_anchors = anchors(exercise.lesson.readme.read_text(encoding="utf-8"))
-    known_todos = todos(exercise.solution_file.read_text(encoding="utf-8"))
+    known_todos = {number for text in sources(exercise).values() for number in todos(text)}
     for check in checks:
         if check.section not in known_anchors:
             yield Finding(exercise.id, f"{check.name} remite a #{check.section}, que no está en la lección")
@@ -87,17 +116,33 @@ def _in_hints(exercise: Exercise, checks: list[CheckVerdict]) -> Iterator[Findin
             yield Finding(exercise.id, f"{check.name} remite al TODO {check.todo}, que no está en la solución")
 
 
-async def _in_variant(exercise: Exercise, checker: Checker, variant: Variant, solution: str) -> list[Finding]:
+async def _in_variants(exercise: Exercise, checker: Checker, known: list[Variant], solution: Files) -> list[Finding]:
+    """Lo que falla en las variantes, por su orden. Casi todas esperan: se prueban varias a la vez."""
+    free = asyncio.Semaphore(VARIANTS_AT_ONCE)
+
+    async def one(variant: Variant) -> list[Finding]:
+        async with free:
+            return await _in_variant(exercise, checker, variant, solution)
+
+    return [finding for each in await asyncio.gather(*map(one, known)) for finding in each]
+
+
+async def _in_variant(exercise: Exercise, checker: Checker, variant: Variant, solution: Files) -> list[Finding]:
     try:
-        verdict = await _check_text(exercise, checker, variant.apply(solution))
+        files = variant.apply(exercise, solution)
     except VariantError as error:
         return [Finding(exercise.id, str(error))]
-    caught = {check.name: check.status for check in verdict.checks}
-    status = caught.get(variant.caught_by)
-    if status == "failed":
-        return []
+    # Casi siempre cae donde debe, y entonces los demás controles no importan.
+    status = _statuses(await _check(exercise, checker, files, variant.caught_by)).get(variant.caught_by)
     if status is None:
         return [Finding(exercise.id, f"«{variant.name}» nombra {variant.caught_by}, que no existe")]
-    others = [name for name, other in caught.items() if other == "failed"]
+    statuses = {variant.caught_by: status} if status == "failed" else _statuses(await _check(exercise, checker, files))
+    if statuses.get(variant.caught_by) == "failed":
+        return []
+    others = [name for name, other in statuses.items() if other == "failed"]
     explanation = f"(fallan {', '.join(others)})" if others else "(lo pasa todo)"
     return [Finding(exercise.id, f"«{variant.name}» no cae en {variant.caught_by}, que queda «{status}» {explanation}")]
+
+
+def _statuses(verdict: ExerciseVerdict) -> dict[str, str]:
+    return {check.name: check.status for check in verdict.checks}

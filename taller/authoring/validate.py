@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from taller.authoring.excerpts import check_excerpts
 from taller.authoring.exercise import prove
 from taller.authoring.findings import Finding
+from taller.authoring.symptoms import check_symptoms
 from taller.authoring.theory import check_links, check_theory
 from taller.catalog import Exercise, Lesson
 from taller.checker import Checker
@@ -32,13 +33,16 @@ async def _prove(exercise: Exercise, checker: Checker, on_progress: Callable[[st
 
 
 def check_files(lesson: Lesson) -> Iterator[Finding]:
-    """Lo que se puede ver sin ejecutar nada: partes que faltan, huellas, extractos, enlaces y mapa."""
+    """Lo que se puede ver sin ejecutar nada: partes que faltan, huellas, síntomas, extractos, enlaces y mapa."""
     for part in PARTS:
         if not (lesson.folder / part).exists():
             yield Finding(lesson.slug, f"falta lessons/{lesson.slug}/{part}")
     if not lesson.notebook.exists():
         yield Finding(lesson.slug, f"falta notebooks/{lesson.notebook.name}")
     yield from check_fingerprints(lesson)
+    if lesson.package is None:  # las variantes de un proyecto tardan demasiado para anotar lo que se ve en cada una
+        for exercise in lesson.exercises:
+            yield from check_symptoms(exercise)
     yield from check_excerpts(lesson.readme, lesson.root)
     yield from check_links(lesson.readme, lesson.root)
     yield from check_theory(lesson)

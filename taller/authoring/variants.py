@@ -9,11 +9,14 @@ Cada ejercicio tiene las suyas junto a sus controles, en `variants_eN_nombre.tom
     find = '''    session = Session()
     '''
     put = ""
+
+En un proyecto, cada cambio dice además en qué archivo: `file = "plaza/hub.py"`.
 """
 
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from taller.catalog import Exercise
 
@@ -24,10 +27,11 @@ class VariantError(Exception):
 
 @dataclass(frozen=True)
 class Change:
-    """Un cambio: `find` debe aparecer exactamente una vez en la solución; se sustituye por `put`."""
+    """Un cambio: `find` debe aparecer exactamente una vez en el archivo; se sustituye por `put`."""
 
     find: str
     put: str
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,18 +43,21 @@ class Variant:
     says: str
     changes: tuple[Change, ...]
 
-    def apply(self, source: str) -> str:
-        """
+    def apply(self, exercise: Exercise, sources: dict[Path, str]) -> dict[Path, str]:
+        """Los mismos archivos con el error puesto.
+
         Raises:
             VariantError: un cambio no encuentra su sitio o lo encuentra más de una vez.
         """
+        changed = dict(sources)
         for change in self.changes:
-            times = source.count(change.find)
+            path = Path(exercise.lesson.slug, change.file) if change.file else exercise.relative
+            times = changed.get(path, "").count(change.find)
             if times != 1:
                 first = change.find.strip().splitlines()[0]
                 raise VariantError(f"«{self.name}»: «{first}» aparece {times} veces en la solución, y debe ser una")
-            source = source.replace(change.find, change.put)
-        return source
+            changed[path] = changed[path].replace(change.find, change.put)
+        return changed
 
 
 def variants(exercise: Exercise) -> Iterator[Variant]:
