@@ -135,6 +135,7 @@ async def test_others_are_served(app: App, rng: Random) -> None:
         "Guardar un precio hace sonar el timbre; quien espera a ese timbre tiene que despertar.",
         "asyncio.Event.set() despierta a quien espera; después, mira otra vez si hay algo nuevo.",
         "Mirar cada poco es sondear por dentro: cada cambio llega tarde. Espera al timbre.",
+        "Si la app no descansa, espera a un timbre que ya ha sonado: cada ring() deja otro, nuevo, en su sitio.",
     ),
 )
 async def test_answers_on_change(app: App, rng: Random) -> None:
@@ -151,6 +152,23 @@ async def test_answers_on_change(app: App, rng: Random) -> None:
             await until_waiting(app, 0)
     if waited > patience(0.8):
         raise Mismatch("seis cambios entregados en cuanto se guardan", f"{waited:.1f} s de retraso entre todos")
+    async with asking(app, last, "Ana"):
+        await until_waiting(app, 1)
+        await expect_rest(app)
+
+
+async def expect_rest(app: App) -> None:
+    """Que nadie trabaje mientras no pasa nada: quien espera de verdad no tiene código tuyo en marcha."""
+    for _ in range(3):
+        await app.get("/waiting", client="control", status=200)
+    looks, busy = 40, 0
+    for _ in range(looks):
+        if not (stack := await app.run.stack()):
+            return  # en esta máquina no se puede mirar
+        busy += str(app.folder) in stack
+    # Alguna suelta es de quien mira cada poco si el cliente sigue ahí.
+    if busy > 3:
+        raise Mismatch("que la app descanse hasta que suene el timbre", f"no para: en {busy} de {looks} miradas, leía")
 
 
 @check(
@@ -278,11 +296,13 @@ async def test_leaving_is_noticed(app: App, rng: Random) -> None:
     section=SECTION,
     hints=(
         "El cliente trae un número que este servidor aún no ha alcanzado: no es el futuro, es otra vida.",
-        "Contesta siempre que el último número sea distinto del suyo, no solo cuando sea mayor.",
+        "Contesta siempre que el último número sea distinto del suyo, no solo cuando sea mayor; haya o no precios.",
     ),
 )
-async def test_after_restart(app: App, rng: Random) -> None:
+async def test_after_restart(app: App, launch: Launch, rng: Random) -> None:
     last = await put(app, symbol(rng), price(rng))
     board = (await ask(app, 0)).json()["prices"]
     async with asking(app, last + rng.randint(1, 500), "Ana") as [ana]:
         await expect_news(await answer_of(ana, "una respuesta en el acto, con todos los precios"), last, board)
+    async with launch() as newborn, asking(newborn, rng.randint(1, 500), "Luis") as [luis]:
+        await expect_news(await answer_of(luis, "una respuesta en el acto, aunque aún no haya ningún precio"), 0, {})

@@ -1,10 +1,11 @@
 """Controles de 4.1: un flujo SSE que un navegador entiende."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
 
-from taller.checking import ANY, App, Launch, Mismatch, check, expect, patience
+from taller.checking import ANY, App, Launch, Mismatch, check, eventually, expect, patience
 from taller.wire import SseClient
 
 SECTION = "el-formato-en-el-cable"
@@ -77,10 +78,9 @@ async def test_stream(app: App, rng: Random) -> None:
 )
 async def test_train(app: App, rng: Random) -> None:
     async with watching(app) as stream:
-        for _ in range(2):
-            train = random_train(rng)
-            await app.post("/trains", json=train, status=202)
-            await stream.expect(train, event="train")
+        train = random_train(rng)
+        await app.post("/trains", json=train, status=202)
+        await stream.expect(train, event="train")
 
 
 @check(
@@ -96,8 +96,8 @@ async def test_train(app: App, rng: Random) -> None:
     ),
 )
 async def test_notice(app: App, rng: Random) -> None:
-    async with watching(app) as stream:
-        for text in (random_notice(rng), f"Corto {rng.randrange(100)}", random_notice(rng)):
+    for text in (random_notice(rng), f"Corto {rng.randrange(100)}", random_notice(rng)):
+        async with watching(app) as stream:
             await app.post("/notices", json={"text": text}, status=202)
             await expect_notice(stream, text)
 
@@ -127,10 +127,35 @@ async def test_everybody(app: App, rng: Random) -> None:
 
 @check(
     5,
+    "Quien se va deja de contar",
+    todo=3,
+    needs=("test_stream",),
+    section=SECTION,
+    hints=(
+        "«watching» sale de las colas que hay en board.queues: la de quien se fue sigue ahí, y nadie la vacía.",
+        "board.watch() es un gestor de contexto: `with board.watch() as queue:` la olvida acabe como acabe el flujo.",
+    ),
+)
+async def test_leaving(app: App, rng: Random) -> None:
+    async with watching(app, "Ana"), watching(app, "Luis"), watching(app, "Eva"):
+        pass
+
+    async def counted_alone() -> int:
+        async with app.sse("/events", name="quien llega después") as stream:
+            welcome = await stream.expect({"watching": ANY}, event="welcome")
+        return int(welcome.json()["watching"])
+
+    await eventually(
+        counted_alone, lambda watching: watching == 1, '{"watching": 1} para quien llega cuando no hay nadie'
+    )
+
+
+@check(
+    6,
     "Si no hay nada que contar, late; y después sigue contando",
     todo=2,
     points=2,
-    needs=("test_train",),
+    needs=("test_everybody",),
     section="latidos",
     hints=(
         "Un latido es un comentario: una línea que empieza por dos puntos. ServerSentEvent(comment=…).",
@@ -140,13 +165,24 @@ async def test_everybody(app: App, rng: Random) -> None:
 )
 async def test_heartbeat(launch: Launch, rng: Random) -> None:
     every = patience(0.12)
-    async with launch(env={"HEARTBEAT_SECONDS": str(every)}) as app, watching(app) as stream:
-        for _ in range(2):
+    async with launch(env={"HEARTBEAT_SECONDS": str(every)}) as app:
+        start = time.monotonic()
+        async with watching(app) as stream:
             for _ in range(2):
-                await expect_heartbeat(stream, every)
-            train = random_train(rng)
-            await app.post("/trains", json=train, status=202)
-            await stream.expect(train, event="train")
+                await expect_heartbeats(stream, 3, every, start)
+                train = random_train(rng)
+                start = time.monotonic()
+                await app.post("/trains", json=train, status=202)
+                await stream.expect(train, event="train")
+
+
+async def expect_heartbeats(stream: SseClient, count: int, every: float, start: float) -> None:
+    """Los latidos de un silencio que empezó después de `start`: ni antes de tiempo ni cuando quiera la app."""
+    for _ in range(count):
+        await expect_heartbeat(stream, every)
+    lasted = time.monotonic() - start
+    if not count * every * 0.95 < lasted < count * every + patience(1.0):
+        raise Mismatch(f"un latido cada HEARTBEAT_SECONDS, aquí {every:g} s", f"{count} latidos en {lasted:.2f} s")
 
 
 async def expect_heartbeat(stream: SseClient, every: float) -> None:

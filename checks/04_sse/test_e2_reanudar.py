@@ -51,13 +51,33 @@ async def expect_headlines(stream: SseClient, texts: list[str], ids: list[str]) 
 
 @check(
     1,
-    "Empieza con retry, y cada titular lleva su id, el mismo para todos",
-    todo=1,
-    points=2,
+    "Empieza con retry y entrega cada titular que se publica",
+    todo=4,
     section=SECTION,
     hints=(
         "Lo primero que sale es ServerSentEvent(retry=RETRY_MS): sin datos, el navegador solo apunta la espera.",
+        "Después, un bucle sin fin: los titulares que vayan detrás de `position`, y esperar la señal `changed`.",
+        "Quien llega sin Last-Event-ID empieza en archive.last: solo le falta lo que se publique desde ahora.",
+    ),
+)
+async def test_live(app: App, rng: Random) -> None:
+    await publish(app, *random_texts(rng, 1))
+    async with following(app) as stream:
+        for text in random_texts(rng, 2):
+            await publish(app, text)
+            await stream.expect({"text": text}, event="headline")
+
+
+@check(
+    2,
+    "Cada titular lleva su id, el mismo para todos",
+    todo=1,
+    points=2,
+    needs=("test_live",),
+    section=SECTION,
+    hints=(
         "El id es del titular, no de la conexión: quien llega tarde ve el mismo que quien estaba desde el principio.",
+        "El que contesta POST y el que va en el evento salen los dos de archive.id_of().",
     ),
 )
 async def test_ids(app: App, rng: Random) -> None:
@@ -74,7 +94,7 @@ async def test_ids(app: App, rng: Random) -> None:
 
 
 @check(
-    2,
+    3,
     "Con Last-Event-ID sigue justo detrás: nada se repite y nada falta",
     todo=3,
     points=2,
@@ -99,7 +119,7 @@ async def test_resume(app: App, rng: Random) -> None:
 
 
 @check(
-    3,
+    4,
     "Lo que se publica mientras se repite lo viejo tampoco se pierde",
     todo=4,
     points=2,
@@ -124,7 +144,7 @@ async def test_published_meanwhile(launch: Launch, rng: Random) -> None:
 
 
 @check(
-    4,
+    5,
     "Si lo que falta ya se ha olvidado, dice cuánto se ha perdido",
     todo=4,
     points=2,
@@ -150,24 +170,51 @@ async def test_forgotten(launch: Launch, rng: Random) -> None:
 
 
 @check(
-    5,
-    "Un id que no ha dado este proceso se contesta con «lost», no con un error",
+    6,
+    "Un id de antes de reiniciar no vale: se contesta con «lost»",
+    todo=1,
+    points=2,
+    needs=("test_resume",),
+    section=SECTION,
+    hints=(
+        "Tras reiniciar, la cuenta empieza otra vez: el tercer titular de ahora no es el tercero de antes.",
+        "self.epoch se sortea al arrancar: con él dentro, los ids de dos procesos no coinciden nunca.",
+        "Si ya lo lleva, mira number_of(): un id con otro epoch no lo ha dado este proceso, y es None.",
+    ),
+)
+async def test_restarted(launch: Launch, rng: Random) -> None:
+    texts = random_texts(rng, 3)
+    async with launch(name="app de antes") as before, launch(name="app reiniciada") as restarted:
+        old_ids, ids = await publish(before, *texts), await publish(restarted, *texts)
+        for old in (old_ids[0], old_ids[-1]):
+            async with following(restarted, old) as stream:
+                await expect_all_again(stream, texts, ids)
+
+
+async def expect_all_again(stream: SseClient, texts: list[str], ids: list[str]) -> None:
+    """Lo que recibe quien trae un id desconocido: que no se sabe qué ha perdido, y todo lo que queda."""
+    await stream.expect({"missed": None}, event="lost")
+    await expect_headlines(stream, texts, ids)
+
+
+@check(
+    7,
+    "Un id inventado se contesta con «lost», no con un error",
     todo=2,
     points=2,
     needs=("test_resume",),
     section=SECTION,
     hints=(
-        "Last-Event-ID la escribe el cliente: puede traer cualquier cosa. int() lanza ValueError; captúralo.",
-        "Un número más alto que el último es de otra vida del servidor.",
-        "Y uno que sí existe, también puede serlo: por eso el id lleva self.epoch, que cambia al arrancar.",
+        "Last-Event-ID la escribe el cliente y puede traer cualquier cosa: la transcripción dice qué traía ésta.",
+        "int() y desempaquetar un split() lanzan ValueError con lo que no tiene la forma que esperas: captúralo.",
+        "Lo que tiene buena forma tampoco basta: un número más alto que el último no se ha dado todavía.",
     ),
 )
-async def test_unknown(launch: Launch, rng: Random) -> None:
-    texts = random_texts(rng, 3)
-    async with launch(name="app de antes") as before, launch(name="app reiniciada") as restarted:
-        old_ids, ids = await publish(before, *texts), await publish(restarted, *texts)
-        ghosts = [rng.choice(old_ids), f"{ids[0]}{rng.randint(10, 99)}", "hola", "-", "9" * 5000]
-        for ghost in ghosts:
-            async with following(restarted, ghost) as stream:
-                await stream.expect({"missed": None}, event="lost")
-                await expect_headlines(stream, texts, ids)
+async def test_invented(launch: Launch, rng: Random) -> None:
+    async with launch() as app:
+        texts = random_texts(rng, 3)
+        ids = await publish(app, *texts)
+        higher = f"{ids[0]}{rng.randint(10, 99)}"
+        for invented in (higher, f"{ids[1]}x", ids[1][:-1], f"x{ids[1]}", "hola", "-", "9" * 5000):
+            async with following(app, invented) as stream:
+                await expect_all_again(stream, texts, ids)

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from taller.checking import ANY, App, Approx, Mismatch, OneOf, check, expect
+from taller.checking import ANY, App, Approx, Launch, Mismatch, OneOf, check, expect
 from taller.wire import SseClient, SseEvent
 
 SECTION = "una-barra-de-progreso"
 STEP = 0.03
 LONG = 60
+NOT_INTEGERS = ("siete", "", "12.5")
 
 
 @pytest.fixture(scope="module")
@@ -66,33 +67,82 @@ def expect_event(event: SseEvent, name: str, data: dict[str, Any]) -> None:
 
 @check(
     1,
-    "Contesta 202 al momento y cuenta cómo avanza",
+    "Contesta 202 al momento, y la importación ya se puede consultar",
     todo=2,
-    points=2,
     section=SECTION,
     hints=(
         "POST no espera a que termine: pone el trabajo en marcha con asyncio.create_task y contesta.",
-        "Dentro de run(), espera con asyncio.sleep: time.sleep detiene el servidor entero, flujos incluidos.",
-        "Lo primero que recibe quien se conecta es cómo va ahora; después, cada cambio.",
+        "Apúntala en `imports` con su id: es ahí donde la busca GET /imports/{id}.",
+        "Dentro de run(), espera con asyncio.sleep: time.sleep detiene el servidor entero, respuestas incluidas.",
     ),
 )
-async def test_progress(app: App, rng: Random) -> None:
+async def test_accepts(app: App, rng: Random) -> None:
     path = await start(app, random_rows(rng, LONG))
-    async with app.sse(f"{path}/events") as stream:
-        await progress_up_to(stream, LONG, 3)
     expect((await app.get(path, status=200)).json(), {"status": "running", "total": LONG}, f"GET {path}")
 
 
 @check(
     2,
-    "Al terminar envía «done» con la suma, y acaba el flujo",
+    "Avanza hasta el final o hasta la fila mala, mire alguien o no",
     todo=1,
+    points=2,
+    needs=("test_accepts",),
+    section=SECTION,
+    hints=(
+        "Con cada fila, una pausa, la suma y `done`; al acabar, status pasa a «done».",
+        "Un entero es lo que acepta int(): float(), o saltarse la fila, da por bueno lo que no lo es.",
+        "Si solo avanza cuando alguien la mira, la empieza el flujo: quien debe empezarla es POST (TODO 2).",
+    ),
+)
+async def test_works_alone(app: App, rng: Random) -> None:
+    rows = random_rows(rng, rng.randint(2, 3))
+    good = await start(app, rows)
+    wrong = {text: await start(app, [*rows, text, "8"]) for text in NOT_INTEGERS}
+    await comes_to(app, good, {"status": "done", "done": len(rows), "total": len(rows)}, "todas sus filas enteras")
+    for text, path in wrong.items():
+        end = {"status": "failed", "done": len(rows), "total": len(rows) + 2}
+        await comes_to(app, path, end, f"la fila {text!r} detrás de {len(rows)} enteras")
+
+
+async def comes_to(app: App, path: str, end: dict[str, Any], what: str) -> None:
+    """Espera, mirando desde fuera, a que acabe la importación que tiene `what`, y que acabe como dice `end`."""
+    expecting = f"que la importación con {what} acabe sin que nadie la mire"
+    answer = await app.poll(path, lambda answer: answer.json().get("status") != "running", expecting=expecting)
+    expect(answer.json(), end, f"GET {path}, la importación con {what}, al acabar")
+
+
+@check(
+    3,
+    "El flujo cuenta cómo va al conectarte y después cada avance",
+    todo=4,
+    points=2,
+    needs=("test_works_alone",),
+    section=SECTION,
+    hints=(
+        "Lo primero que recibe quien se conecta es cómo va ahora; después, cada cambio.",
+        "Mientras esté en marcha: entrega job.progress_event() y espera la señal `changed`.",
+    ),
+)
+async def test_progress(app: App, launch: Launch, rng: Random) -> None:
+    path = await start(app, random_rows(rng, LONG))
+    async with app.sse(f"{path}/events") as stream:
+        await progress_up_to(stream, LONG, 3)
+    async with launch(env={"STEP_SECONDS": "30"}, name="app que va despacio") as slow:
+        path = await start(slow, random_rows(rng, LONG))
+        async with slow.sse(f"{path}/events") as stream:
+            await stream.expect({"done": 0, "total": LONG}, event="progress")
+
+
+@check(
+    4,
+    "Al terminar envía «done» con la suma, y acaba el flujo",
+    todo=4,
     needs=("test_progress",),
     section=SECTION,
     hints=(
-        "Cuando no quedan filas, status pasa a «done», y eso también hay que anunciarlo.",
         "Un flujo se acaba devolviendo el control: tras el evento final, la función termina.",
         "Quien llega cuando ya ha terminado recibe el evento final directamente.",
+        "El final también se anuncia: si run() no llama a announce(), quienes miran siguen esperando.",
     ),
 )
 async def test_done(app: App, rng: Random) -> None:
@@ -101,11 +151,10 @@ async def test_done(app: App, rng: Random) -> None:
     for _ in range(2):
         event = await watch_to_the_end(app, path, len(rows))
         expect_event(event, "done", {"sum": sum(map(int, rows))})
-    expect((await app.get(path)).json(), {"status": "done", "done": len(rows), "total": len(rows)}, f"GET {path}")
 
 
 @check(
-    3,
+    5,
     "Si falla, envía «failed» con la fila: el error viaja como un evento",
     todo=1,
     points=2,
@@ -118,14 +167,13 @@ async def test_done(app: App, rng: Random) -> None:
 )
 async def test_failed(app: App, rng: Random) -> None:
     rows = random_rows(rng, rng.randint(2, 4))
-    path = await start(app, [*rows, rng.choice(["siete", "", "1.5"]), "8"])
+    path = await start(app, [*rows, rng.choice(NOT_INTEGERS), "8"])
     event = await watch_to_the_end(app, path, len(rows) + 2)
     expect_event(event, "failed", {"row": len(rows) + 1})
-    expect((await app.get(path)).json(), {"status": "failed", "done": len(rows)}, f"GET {path}")
 
 
 @check(
-    4,
+    6,
     "Tres que miran, uno más tarde, ven el mismo trabajo",
     todo=4,
     points=2,
@@ -152,7 +200,7 @@ async def test_viewers(app: App, rng: Random) -> None:
 
 
 @check(
-    5,
+    7,
     "Dejar de mirar no detiene el trabajo, y volver no lo empieza de nuevo",
     todo=2,
     points=2,
@@ -186,7 +234,7 @@ async def advances_beyond(app: App, path: str, target: int) -> int:
 
 
 @check(
-    6,
+    8,
     "A quien ya vio el final se le contesta 204; a los demás, el final",
     todo=3,
     points=2,
@@ -214,7 +262,7 @@ async def test_no_more_reconnections(app: App, rng: Random) -> None:
 
 
 @check(
-    7,
+    9,
     "Una importación que no existe es un 404, no un flujo",
     todo=3,
     needs=("test_progress",),

@@ -46,20 +46,15 @@ async def none_open(app: App) -> None:
 
 @check(
     1,
-    "Sin la clave, 401 y ningún flujo; con ella, un flujo",
-    todo=1,
-    points=2,
-    section="rechazar-antes-de-empezar",
+    "Con la clave, un flujo SSE",
+    todo=4,
+    section="el-formato-en-el-cable",
     hints=(
-        "Una excepción dentro del generador llega cuando el 200 ya se ha enviado: compruébalo en una dependencia.",
-        "HTTPException(401, …) en la dependencia se convierte en una respuesta normal, con su código.",
+        "EventSourceResponse(watch()) convierte tu generador en un flujo y pone su tipo de contenido.",
+        "El flujo empieza en cuanto se pide, haya lectura o no.",
     ),
 )
-async def test_refused(app: App, rng: Random) -> None:
-    await put(app, random_value(rng))
-    for cookie in (None, "", KEY[:-1], KEY.swapcase(), "ñ"):
-        headers = {} if cookie is None else {"Cookie": f"access_key={cookie}".encode()}
-        await app.get("/events", headers=headers, status=401)
+async def test_stream(app: App, rng: Random) -> None:
     async with events(app) as stream:
         expect(stream.response.status_code, 200, "el código con la clave correcta")
         kind = stream.response.headers.get("content-type", "ninguno")
@@ -68,28 +63,53 @@ async def test_refused(app: App, rng: Random) -> None:
 
 @check(
     2,
-    "Da la última lectura al conectarte y después cada una que llega",
-    todo=2,
-    needs=("test_refused",),
-    section="quien-no-da-abasto",
+    "Sin la clave, 401 y ningún flujo",
+    todo=1,
+    points=2,
+    needs=("test_stream",),
+    section="rechazar-antes-de-empezar",
     hints=(
-        "Quien se conecta no ha recibido ninguna versión: si ya hay lectura, es nueva para él.",
-        'El evento se llama «reading» y sus datos son JSON: {"value": …}.',
+        "HTTPException(401, …) en require_key se convierte en una respuesta normal, con su código.",
+        "require_key solo se ejecuta si la ruta la pide: dependencies=[Depends(require_key)], en el TODO 4.",
+        "Una excepción dentro del generador llega cuando el 200 ya se ha enviado: tiene que ser una dependencia.",
     ),
 )
-async def test_readings(app: App, rng: Random) -> None:
-    value = random_value(rng)
-    await put(app, value)
-    async with events(app, "Ana") as ana, events(app, "Luis") as luis:
-        for _ in range(3):
-            for stream in (ana, luis):
-                await stream.expect({"value": value}, event="reading")
-            value = random_value(rng)
-            await put(app, value)
+async def test_refused(app: App, rng: Random) -> None:
+    await put(app, random_value(rng))
+    for cookie in (None, "", KEY[:-1], KEY.swapcase(), "ñ"):
+        headers = {} if cookie is None else {"Cookie": f"access_key={cookie}".encode()}
+        await app.get("/events", headers=headers, status=401)
 
 
 @check(
     3,
+    "Da la última lectura al conectarte y después cada una que llega",
+    todo=2,
+    needs=("test_stream",),
+    section="quien-no-da-abasto",
+    hints=(
+        "Quien se conecta no ha recibido ninguna versión: si ya hay lectura, es nueva para él.",
+        'El evento se llama «reading» y sus datos son JSON: {"value": …}.',
+        "Si la que repite el valor no llega, comparas valores: lo que dice si es nueva es la versión del sensor.",
+    ),
+)
+async def test_readings(app: App, rng: Random) -> None:
+    first, second = random_value(rng), random_value(rng)
+    await put(app, first)
+    async with events(app, "Ana") as ana, events(app, "Luis") as luis:
+        await both_receive(ana, luis, first)
+        for value in (second, second, first):
+            await put(app, value)
+            await both_receive(ana, luis, value)
+
+
+async def both_receive(ana: SseClient, luis: SseClient, value: str) -> None:
+    for stream in (ana, luis):
+        await stream.expect({"value": value}, event="reading")
+
+
+@check(
+    4,
     "Quien no lee no retrasa a nadie, y al volver recibe lo más reciente",
     todo=2,
     points=3,
@@ -102,7 +122,7 @@ async def test_readings(app: App, rng: Random) -> None:
     ),
 )
 async def test_slow_reader(app: App, rng: Random) -> None:
-    count = 60
+    count = 30
     values = [f"{number} {rng.choice(string.ascii_letters) * 100_000}" for number in range(count)]
     await put(app, "primera")
     async with events(app, "Ana") as ana, events(app, "lento", buffer=16_384) as slow:
@@ -123,7 +143,7 @@ async def test_slow_reader(app: App, rng: Random) -> None:
 
 
 @check(
-    4,
+    5,
     f"{CYCLES} clientes que entran y se van no dejan nada abierto",
     todo=3,
     points=3,
@@ -177,7 +197,7 @@ async def same_files(app: App, before: int | None) -> None:
 
 
 @check(
-    5,
+    6,
     "Con SIGTERM, los flujos acaban, cada uno escribe su línea y el proceso termina",
     todo=4,
     points=3,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -11,11 +12,13 @@ from taller.checking import App, Approx, Launch, Mismatch, Source, check, expect
 from taller.services import Valkey
 
 SECTION = "la-estampida"
+LOCK_SECONDS = Random().randint(20, 40)
 
 
 @pytest.fixture(scope="module")
 def app_env(valkey_server: Valkey, source_server: Source) -> dict[str, str]:
-    return {"REDIS_URL": valkey_server.url, **source_server.env, "LOCK_SECONDS": "30", "WAIT_SECONDS": "20"}
+    limits = {"LOCK_SECONDS": str(LOCK_SECONDS), "WAIT_SECONDS": "20"}
+    return {"REDIS_URL": valkey_server.url, **source_server.env, **limits}
 
 
 def new_product(source: Source, rng: Random) -> tuple[str, dict[str, Any]]:
@@ -68,7 +71,7 @@ async def test_one_call(app: App, redis_server: Valkey, source: Source, rng: Ran
 
 @check(
     2,
-    "Doscientas peticiones en dos procesos, una a la fuente",
+    "Ochenta peticiones en dos procesos, una a la fuente",
     within=10.0,
     todo=1,
     points=2,
@@ -79,24 +82,58 @@ async def test_one_call(app: App, redis_server: Valkey, source: Source, rng: Ran
         "SET clave valor NX PX: mirar si está libre y quedársela es una sola operación.",
     ),
 )
-async def test_two_workers(app: App, launch: Launch, redis_server: Valkey, source: Source, rng: Random) -> None:
+async def test_two_workers(app: App, second: App, redis_server: Valkey, source: Source, rng: Random) -> None:
     path, _ = new_product(source, rng)
-    async with launch(name="app 2") as second:
-        apps = [app, second]
-        # Con Redis detenido un instante, los dos procesos le preguntan por el permiso a la vez.
-        redis_server.pause()
-        first = [asyncio.create_task(each.get(path, status=200, within=6.0)) for each in apps]
-        for each in apps:
-            await let_it_go_on(each)
-        redis_server.resume()
-        answers = await stampede(source, path, apps, 100, within=6.0)
-        await asyncio.gather(*first)
-    expect(answers, {"200": 200}, "las respuestas, por código")
+    apps = [app, second]
+    # Con Redis detenido un instante, los dos procesos le preguntan por el producto a la vez.
+    redis_server.pause()
+    first = [asyncio.create_task(each.get(path, status=200, within=6.0)) for each in apps]
+    for each in apps:
+        await let_it_go_on(each)
+    redis_server.resume()
+    answers = await stampede(source, path, apps, 40, within=6.0)
+    await asyncio.gather(*first)
+    expect(answers, {"200": 80}, "las respuestas, por código")
     one_call(source, path)
 
 
 @check(
     3,
+    "Mirar si el permiso está libre y quedárselo es una sola operación",
+    within=10.0,
+    todo=1,
+    points=2,
+    needs=("test_two_workers",),
+    section="un-permiso-en-redis",
+    hints=(
+        "Un proceso mira, ve que está libre y, antes de que lo coja, otro lo ha cogido: los dos creen que es suyo.",
+        "EXISTS y después SET son dos órdenes, y entre ellas caben las de otros. SET con nx=True es una.",
+        "SET con nx=True devuelve None si no lo ha conseguido: entonces toca esperar.",
+    ),
+)
+async def test_taken_at_once(app: App, second: App, redis_server: Valkey, source: Source, rng: Random) -> None:
+    await second.get(new_product(source, rng)[0], status=200)
+    for stage in (1, 2):
+        path, _ = new_product(source, rng)
+        redis_server.pause()
+        late = asyncio.create_task(second.get(path, status=200, within=4.0))
+        held = source.hold()
+        # El segundo se queda quieto entre dos de sus órdenes a Redis mientras el primero coge el permiso y carga.
+        async with frozen_after(stage, second, redis_server):
+            early = asyncio.create_task(app.get(path, status=200, within=4.0))
+            # Si el permiso lo tiene el quieto, el primero no llegará a la fuente hasta que siga.
+            with suppress(Mismatch):
+                await held.arrived(within=0.1)
+        await held.arrived()
+        for _ in range(3):
+            await let_it_go_on(second)
+        one_call(source, path)
+        held.release()
+        await asyncio.gather(early, late)
+
+
+@check(
+    4,
     "Mientras se carga un producto, los demás no esperan",
     todo=1,
     needs=("test_one_call",),
@@ -118,7 +155,7 @@ async def test_others_do_not_wait(app: App, redis_server: Valkey, source: Source
 
 
 @check(
-    4,
+    5,
     "Un fallo de la fuente es de una petición; las demás lo intentan",
     todo=4,
     points=2,
@@ -138,7 +175,7 @@ async def test_failure(app: App, redis_server: Valkey, source: Source, rng: Rand
 
 
 @check(
-    5,
+    6,
     "Si el proceso que cargaba muere, otro toma el relevo",
     todo=1,
     points=2,
@@ -157,8 +194,9 @@ async def test_dead_loader(app: App, launch: Launch, redis_server: Valkey, sourc
         await held.arrived()
         await dying.kill()
         await asyncio.gather(lost, return_exceptions=True)
-        left = await redis.pttl(lock_of(path))
-        expect(left, Approx(1, 30_000), f"los ms que le quedan a {lock_of(path)} (LOCK_SECONDS=30)")
+        left = await redis.pttl(lock_of(path)) / 1000
+        lifetime = Approx(LOCK_SECONDS * 0.8, LOCK_SECONDS)
+        expect(left, lifetime, f"los segundos que le quedan a {lock_of(path)} (LOCK_SECONDS={LOCK_SECONDS})")
         waiting = asyncio.create_task(app.get(path, status=200, within=3.0))
         # Es lo que hará Redis dentro de LOCK_SECONDS.
         await redis.pexpire(lock_of(path), 50)
@@ -166,7 +204,7 @@ async def test_dead_loader(app: App, launch: Launch, redis_server: Valkey, sourc
 
 
 @check(
-    6,
+    7,
     "Quien tarda demasiado no suelta el permiso de otra",
     todo=2,
     points=2,
@@ -179,10 +217,10 @@ async def test_dead_loader(app: App, launch: Launch, redis_server: Valkey, sourc
     ),
 )
 async def test_only_the_owner_releases(
-    app: App, launch: Launch, redis_server: Valkey, source: Source, rng: Random
+    app: App, second: App, redis_server: Valkey, source: Source, rng: Random
 ) -> None:
     path, _ = new_product(source, rng)
-    async with launch(name="app 2") as second, redis_server.client() as redis:
+    async with redis_server.client() as redis:
         source.fail_next(1)
         slow, other = source.hold(), source.hold()
         late = asyncio.create_task(app.get(path, status=502, within=3.0))
@@ -204,7 +242,7 @@ async def test_only_the_owner_releases(
 
 
 @check(
-    7,
+    8,
     "Quien espera demasiado contesta 503",
     todo=3,
     needs=("test_one_call",),
@@ -212,22 +250,29 @@ async def test_only_the_owner_releases(
     hints=(
         "Nadie espera para siempre: pasados WAIT_SECONDS, HTTPException(503).",
         "Calcula el plazo al empezar, con time.monotonic(), y míralo en cada vuelta.",
+        "El plazo es de quien espera: quien ya tiene el permiso carga, aunque la fuente tarde más que WAIT_SECONDS.",
     ),
 )
 async def test_wait_has_a_limit(app: App, launch: Launch, redis_server: Valkey, source: Source, rng: Random) -> None:
-    path, product = new_product(source, rng)
+    # De las que esperan, unas esperan a otro proceso, y otras, a una petición del suyo.
+    far, near = new_product(source, rng), new_product(source, rng)
     async with launch(env={"WAIT_SECONDS": str(patience(0.1))}, name="app 2") as impatient:
-        held = source.hold()
-        loading = asyncio.create_task(app.get(path, status=200, within=3.0))
-        await held.arrived()
-        # Una espera al otro proceso; la otra, además, puede estar esperando a la primera.
-        await asyncio.gather(*(impatient.get(path, status=503, within=2.0) for _ in range(2)))
-        held.release()
-        expect((await loading).json(), product, "el producto que sí se cargaba")
+        holds, loading = [], []
+        for loader, (path, _) in ((app, far), (impatient, near)):
+            holds.append(source.hold())
+            loading.append(asyncio.create_task(loader.get(path, status=200, within=3.0)))
+            await holds[-1].arrived()
+        waiting = [path for path, _ in (far, near)] * 2
+        await asyncio.gather(*(impatient.get(path, status=503, within=2.0) for path in waiting))
+        for held in holds:
+            held.release()
+        # Quien carga no espera a otras: le da igual cuánto tarde la fuente.
+        for task, (_, product) in zip(loading, (far, near), strict=True):
+            expect((await task).json(), product, "el producto que sí se cargaba")
 
 
 @check(
-    8,
+    9,
     "Quien consigue el permiso mira otra vez la caché",
     todo=4,
     points=2,
@@ -238,17 +283,16 @@ async def test_wait_has_a_limit(app: App, launch: Launch, redis_server: Valkey, 
         "Lo primero, con el permiso en la mano: self.recall(). Solo si sigue sin estar, self.fetch().",
     ),
 )
-async def test_looks_again(app: App, launch: Launch, redis_server: Valkey, source: Source, rng: Random) -> None:
-    async with launch(name="app 2") as second:
-        await second.get(new_product(source, rng)[0], status=200)
-        for stage in range(3):
-            path, _ = new_product(source, rng)
-            redis_server.pause()
-            late = asyncio.create_task(second.get(path, status=200, within=4.0))
-            # El segundo se queda quieto entre dos de sus órdenes a Redis mientras el primero lo carga.
-            async with frozen_after(stage, second, redis_server):
-                early = asyncio.create_task(app.get(path, status=200, within=4.0))
-                # Si el quieto tiene el permiso, no acabará hasta que siga.
-                await asyncio.wait([early], timeout=patience(0.1))
-            await asyncio.gather(early, late)
-            one_call(source, path)
+async def test_looks_again(app: App, second: App, redis_server: Valkey, source: Source, rng: Random) -> None:
+    await second.get(new_product(source, rng)[0], status=200)
+    for stage in range(3):
+        path, _ = new_product(source, rng)
+        redis_server.pause()
+        late = asyncio.create_task(second.get(path, status=200, within=4.0))
+        # El segundo se queda quieto entre dos de sus órdenes a Redis mientras el primero lo carga.
+        async with frozen_after(stage, second, redis_server):
+            early = asyncio.create_task(app.get(path, status=200, within=4.0))
+            # Si el quieto tiene el permiso, no acabará hasta que siga.
+            await asyncio.wait([early], timeout=patience(0.1))
+        await asyncio.gather(early, late)
+        one_call(source, path)

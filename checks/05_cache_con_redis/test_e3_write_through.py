@@ -10,11 +10,12 @@ from taller.checking import App, Approx, Launch, Source, check, expect, frozen_a
 from taller.services import Valkey
 
 SECTION = "2-write-through"
+CACHE_TTL = Random().randint(30, 200)
 
 
 @pytest.fixture(scope="module")
 def app_env(valkey_server: Valkey, source_server: Source) -> dict[str, str]:
-    return {"REDIS_URL": valkey_server.url, **source_server.env}
+    return {"REDIS_URL": valkey_server.url, **source_server.env, "CACHE_TTL": str(CACHE_TTL)}
 
 
 def new_product(source: Source, rng: Random) -> str:
@@ -61,8 +62,10 @@ async def test_reads_are_cached(app: App, redis_server: Valkey, source: Source, 
         await read(app, path, source.records[path], "el producto")
     expect(source.count("GET", path), 1, "lecturas que recibe la fuente tras cuatro de los clientes")
     async with redis_server.client() as redis:
-        lives = [await redis.pttl(key) for key in await redis.keys()]
-    expect(lives, [Approx(1, 300_000) for _ in lives], "los ms de vida de cada clave de Redis (CACHE_TTL=300)")
+        lives = [await redis.pttl(key) / 1000 for key in await redis.keys()]
+    expect(lives, [Approx(0, CACHE_TTL) for _ in lives], f"los segundos de vida de las claves (CACHE_TTL={CACHE_TTL})")
+    longest = Approx(CACHE_TTL * 0.8, CACHE_TTL)
+    expect(max(lives, default=0), longest, f"los segundos de vida de lo guardado (CACHE_TTL={CACHE_TTL})")
 
 
 @check(
@@ -72,15 +75,14 @@ async def test_reads_are_cached(app: App, redis_server: Valkey, source: Source, 
     needs=("test_reads_are_cached",),
     section=SECTION,
     hints=(
-        "El PUT va a la fuente y su respuesta, con la versión nueva, a la caché.",
-        "Las versiones son números: en Lua, '9' > '10' es verdad. Usa tonumber().",
+        "El PUT va a la fuente y su respuesta, con la versión nueva, a la caché: store().",
+        "Si write() llama a store() y se sigue leyendo lo viejo, mira el guion (TODO 1): ¿guarda cuando ya hay algo?",
         "Lo que guarda un proceso en su memoria no lo ve el otro: la caché va en Redis.",
     ),
 )
 async def test_change_is_seen(app: App, launch: Launch, redis_server: Valkey, source: Source, rng: Random) -> None:
     path = new_product(source, rng)
-    # De la versión 8 a la 11, para que las versiones no se puedan comparar como textos.
-    source.records[path]["version"] = 8
+    source.records[path]["version"] = rng.randint(1, 6)  # todas las versiones, de una cifra
     async with launch(name="app 2") as second:
         apps = (app, second)
         for each in apps:
@@ -96,6 +98,26 @@ async def test_change_is_seen(app: App, launch: Launch, redis_server: Valkey, so
 
 @check(
     3,
+    "De la versión 9 se pasa a la 10: son números",
+    todo=1,
+    needs=("test_change_is_seen",),
+    section="comparar-y-guardar-de-una-vez",
+    hints=(
+        "Lo que da HGET y lo que llega en ARGV son textos, y como textos «9» es mayor que «10».",
+        "tonumber(…) a los dos lados de la comparación.",
+    ),
+)
+async def test_versions_are_numbers(app: App, redis_server: Valkey, source: Source, rng: Random) -> None:
+    path = new_product(source, rng)
+    source.records[path]["version"] = 8
+    await read(app, path, source.records[path], "el producto")
+    for _ in range(3):
+        changed = await change(app, path, new_price(rng))
+        await read(app, path, changed, f"el producto, que va por la versión {changed.get('version')}")
+
+
+@check(
+    4,
     "De dos escrituras cruzadas queda la más reciente",
     todo=1,
     points=2,
@@ -122,15 +144,15 @@ async def test_crossed_writes(app: App, launch: Launch, redis_server: Valkey, so
 
 
 @check(
-    4,
+    5,
     "Una lectura lenta no resucita lo viejo",
-    todo=2,
+    todo=3,
     points=2,
     needs=("test_change_is_seen",),
     section="una-lectura-lenta",
     hints=(
         "Una lectura fue a la fuente antes del cambio y vuelve después: lo que trae ya es viejo.",
-        "Rellenar la caché también es escribir en ella: usa la misma regla que al cambiar, store().",
+        "Rellenar la caché también es escribir en ella: la misma regla que al cambiar, store(), y no un HSET sin más.",
         "Si borras la clave al escribir, quien rellena debe comprobar que nadie ha escrito desde que empezó a leer.",
     ),
 )
@@ -148,7 +170,7 @@ async def test_slow_reader(app: App, launch: Launch, redis_server: Valkey, sourc
 
 
 @check(
-    5,
+    6,
     "Un cambio que la fuente no acepta no lo ve nadie",
     todo=4,
     points=2,
@@ -174,7 +196,7 @@ async def test_rejected_change(app: App, redis_server: Valkey, source: Source, r
 
 
 @check(
-    6,
+    7,
     "De lo que no existe no se guarda nada",
     todo=4,
     needs=("test_reads_are_cached",),
@@ -194,7 +216,7 @@ async def test_missing(app: App, redis_server: Valkey, source: Source, rng: Rand
 
 
 @check(
-    7,
+    8,
     "Comparar y guardar son una sola operación",
     todo=1,
     points=2,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from taller.checking import App, Launch, Matching, Mismatch, check, expect, patience
+from taller.checking import App, Approx, Launch, Matching, Mismatch, check, eventually, expect, patience
 from taller.services import Valkey
 from taller.wire import WebSocketClient, transcript
 
@@ -69,13 +69,66 @@ async def receive(clients: list[WebSocketClient], event_id: Any, text: str, with
 
 @check(
     1,
-    "Lo publicado llega a quien sigue el tema, y a nadie más",
-    todo=2,
+    "Publica en el Stream y en el canal, para que lo entienda cualquier programa",
+    todo=1,
     section=SECTION,
     hints=(
+        "Primero XADD, que da el identificador; después PUBLISH, que lo lleva.",
+        'El mensaje del canal es JSON con los dos campos, {"id": …, "text": …}: json.dumps().',
+        "El Stream y el canal se llaman igual, topic:{tema}.",
+    ),
+)
+async def test_published(app: App, redis_server: Valkey, rng: Random) -> None:
+    topic, text = new_topic(rng), new_text(rng)
+    async with redis_server.client() as redis, redis.pubsub() as channel:
+        await channel.subscribe(f"topic:{topic}")
+        event_id = await post(app, topic, text)
+        stored = [(key.decode(), fields) for key, fields in await redis.xrange(f"topic:{topic}")]
+        expect(stored, [(event_id, {b"text": text.encode()})], f"lo que guarda el Stream topic:{topic}")
+        message = await eventually(
+            lambda: channel.get_message(ignore_subscribe_messages=True),
+            lambda message: message is not None,
+            f"un mensaje en el canal topic:{topic}",
+        )
+        expect(as_json(message), {"id": event_id, "text": text}, f"el mensaje que llega por el canal topic:{topic}")
+
+
+def as_json(message: Any) -> Any:
+    """Lo que trae un mensaje de Pub/Sub; si no es JSON, tal cual."""
+    try:
+        return json.loads(message["data"])
+    except ValueError:
+        return repr(message["data"])
+
+
+@check(
+    2,
+    "Al entrar en un tema, el proceso se suscribe a su canal",
+    todo=2,
+    needs=("test_published",),
+    section="una-suscripción-por-proceso",
+    hints=(
         "join() apunta el buzón del WebSocket al tema y, si es el primero, se suscribe al canal topic:{tema}.",
-        "publish() escribe en el Stream (XADD) y avisa por el canal (PUBLISH).",
-        "catch_up() lee del Stream lo que va detrás de topic.last y lo pone en cada buzón.",
+        "«ready» sale cuando join() ha terminado: si lanza una excepción, el WebSocket se cierra sin decirlo.",
+    ),
+)
+async def test_joins(app: App, redis_server: Valkey, rng: Random) -> None:
+    topic = new_topic(rng)
+    async with followers(topic, {"Ana": app}), redis_server.client() as redis:
+        [(_, counted)] = await redis.pubsub_numsub(f"topic:{topic}")
+        expect(counted, Approx(1, 9), f"suscripciones al canal topic:{topic}, tras el «ready» de Ana")
+
+
+@check(
+    3,
+    "Lo publicado llega a quien sigue el tema, y a nadie más",
+    todo=4,
+    needs=("test_joins",),
+    section=SECTION,
+    hints=(
+        "catch_up() lee del Stream lo que va detrás de topic.last y lo pone en cada buzón del tema.",
+        "Con cada suceso repartido, topic.last avanza; si no, el siguiente aviso los repite todos.",
+        "listen() se queda esperando hasta que join() lo despierta: self.subscribed.set().",
     ),
 )
 async def test_delivered(app: App, redis_server: Valkey, rng: Random) -> None:
@@ -89,7 +142,27 @@ async def test_delivered(app: App, redis_server: Valkey, rng: Random) -> None:
 
 
 @check(
-    2,
+    4,
+    "Quien entra no recibe lo que se publicó antes",
+    todo=2,
+    needs=("test_delivered",),
+    section=SECTION,
+    hints=(
+        "Al suscribirse llega un mensaje «subscribe», y catch_up() reparte lo que hay detrás de topic.last.",
+        'El Topic empieza en el último identificador del Stream (XREVRANGE, count=1); o en "0-0", si está vacío.',
+    ),
+)
+async def test_no_history(app: App, redis_server: Valkey, rng: Random) -> None:
+    topic = new_topic(rng)
+    for _ in range(2):
+        await post(app, topic, new_text(rng))
+    async with followers(topic, {"Ana": app}) as ana:
+        text = new_text(rng)
+        await receive(ana, await post(app, topic, text), text)
+
+
+@check(
+    5,
     "Llega a los WebSockets de todos los procesos, lo publique quien lo publique",
     todo=1,
     points=2,
@@ -97,6 +170,7 @@ async def test_delivered(app: App, redis_server: Valkey, rng: Random) -> None:
     section=SECTION,
     hints=(
         "Un proceso no ve los WebSockets del otro: todo suceso pasa por Redis, también los propios.",
+        "publish() no reparte nada por su cuenta: escribe y avisa, y el aviso llega a todos, también a este proceso.",
         "Otro programa publica con XADD y PUBLISH: no des por hecho que todo entra por tu POST.",
     ),
 )
@@ -118,10 +192,10 @@ async def test_two_workers(app: App, launch: Launch, redis_server: Valkey, rng: 
 
 
 @check(
-    3,
+    6,
     "Esperar a Pub/Sub no para el proceso",
     todo=2,
-    section="el-oyente-de-los-apuntes-para-el-proceso",
+    section="el-oyente-de-los-apuntes-detiene-el-proceso",
     hints=(
         "Con alguien suscrito y sin que pase nada, el proceso tiene que seguir atendiendo lo demás.",
         "El pubsub del cliente síncrono bloquea el bucle de eventos; el de redis.asyncio se recorre con async for.",
@@ -138,7 +212,7 @@ async def test_idle_is_free(launch: Launch, redis_server: Valkey, rng: Random) -
 
 
 @check(
-    4,
+    7,
     "Una conexión de Pub/Sub por proceso y una suscripción por tema",
     todo=2,
     points=2,
@@ -166,7 +240,7 @@ async def test_one_subscription(app: App, launch: Launch, redis_server: Valkey, 
 
 
 @check(
-    5,
+    8,
     "Se da de baja cuando se va el último, y no antes",
     todo=3,
     points=2,
@@ -203,7 +277,7 @@ async def expect_subscriptions(redis: Redis, topic: str, times: int) -> None:
 
 
 @check(
-    6,
+    9,
     "Lo publicado durante un corte llega después, por orden y sin repetir",
     todo=4,
     points=3,
@@ -239,7 +313,7 @@ async def test_gap_is_filled(app: App, redis_server: Valkey, rng: Random) -> Non
 
 
 @check(
-    7,
+    10,
     "Cuando Redis se reinicia, los WebSockets siguen y no pierden nada",
     todo=4,
     points=2,

@@ -12,7 +12,7 @@ from taller.services import Valkey
 from taller.wire import WebSocketClient
 
 SECTION = "una-sesión-que-no-vive-en-la-conexión"
-TTL = Random().randint(600, 3000)
+TTL = Random().randint(300, 1500)
 TOKEN = Matching(description="un token")
 UNKNOWN = {"type": "error", "reason": "unknown_session"}
 TOKENS = 48

@@ -16,7 +16,8 @@ lleva un número, uno más que el anterior. El primero es el 1.
   que pueden ser muchos, y sin dejar de atender a los demás.
 - Si pasan `WAIT_SECONDS` sin nada nuevo, contesta 204, sin cuerpo; el cliente volverá a preguntar.
 - Si N es **mayor** que el último número, ese cliente viene de antes de que el servidor se reiniciara, y no hay
-  que hacerle esperar: contesta en el acto con todos los precios (`Store.read` ya los devuelve).
+  que hacerle esperar: contesta en el acto con todos los precios (`Store.read` ya los devuelve), aunque no haya
+  ninguno: `{"last": 0, "prices": {}}`.
 - Si el cliente se va sin esperar la respuesta, la petición acaba: ni ocupa memoria ni cuenta en `/waiting`.
 
 **`GET /waiting`** contesta cuántas peticiones a `GET /prices` están sin acabar: `{"waiting": 2}`. Ya está

@@ -132,7 +132,7 @@ class Catalog:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    # El grupo de conexiones normal lanza un error cuando se acaban; éste espera a que quede una libre.
+    # El grupo de conexiones normal lanza un error cuando se acaban; este espera a que quede una libre.
     pool = BlockingConnectionPool.from_url(REDIS_URL, max_connections=50)
     transport = httpx.AsyncHTTPTransport(uds=SOURCE_SOCKET, verify=False)
     client = httpx.AsyncClient(base_url=SOURCE_URL, transport=transport)

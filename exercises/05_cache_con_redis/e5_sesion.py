@@ -50,7 +50,7 @@ from redis.asyncio import Redis
 
 REDIS_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379")
 SESSION_TTL = float(os.environ.get("SESSION_TTL", "1800"))
-STARTED = ""  # un hash sin campos no existe: éste marca las sesiones sin nada en el carrito
+STARTED = ""  # un hash sin campos no existe: este marca las sesiones sin nada en el carrito
 
 Message = dict[str, Any]
 Cart = dict[str, int]

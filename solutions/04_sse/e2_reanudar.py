@@ -113,7 +113,7 @@ class Archive:
         #: return self.last
         try:
             epoch, number = event_id.split("-")
-            given = epoch == self.epoch and 0 <= int(number) <= self.last
+            given = epoch == self.epoch and 1 <= int(number) <= self.last
         except ValueError:
             return None
         return int(number) if given else None

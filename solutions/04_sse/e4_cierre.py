@@ -7,7 +7,7 @@ de un sensor.
 **`PUT /reading`** con `{"value": "…"}` guarda la lectura nueva y contesta 204 al momento, mire quien mire.
 
 **`GET /events`** es el flujo SSE de las lecturas: al conectarte, la última, si hay alguna; y después cada
-una que llegue, como evento `reading` con `{"value": "…"}`.
+una que llegue, aunque repita el valor, como evento `reading` con `{"value": "…"}`.
 
 - Solo entra quien trae la cookie `access_key` con el valor de `ACCESS_KEY`. (EventSource no puede poner
   cabeceras, pero las cookies las envía él.) A los demás se les contesta 401 de verdad, antes de empezar

@@ -17,7 +17,7 @@ La fuente es `GET {SOURCE_URL}/products/{id}`: 200 con el producto, 404 si no ex
 - Una entrada que no se puede leer (no es JSON, o no es un producto con sus tres campos) es como si no
   estuviera: se lee de la fuente y se sustituye.
 - Con Redis caído o mudo, se contesta desde la fuente en menos de 1 s. Cuando vuelva, la caché vuelve sola.
-  A cada operación de Redis se le espera, como mucho, `REDIS_TIMEOUT` segundos.
+  A cada operación de Redis se le espera `REDIS_TIMEOUT` segundos, ni más ni menos.
 
 Variables de entorno: `REDIS_URL` (redis://127.0.0.1:6379), `SOURCE_URL` (http://127.0.0.1:8005/source, la
 fuente de la mini-app con `python3 curso.py demo 05 --puerto 8005`), `CACHE_TTL` (300), `NEGATIVE_TTL` (5) y
@@ -68,7 +68,7 @@ class NotCached(Exception):
 
 def connect() -> Redis:
     """Un cliente de Redis que se rinde pronto: la caché es una ayuda, no un requisito."""
-    # region TODO 1: Ponle plazo a conectar y a leer, y que no reintente: por defecto espera segundos.
+    # region TODO 1: Ponle plazo a conectar y a leer, que por defecto son segundos, y ningún reintento.
     #: return Redis.from_url(REDIS_URL)
     return Redis.from_url(
         REDIS_URL,

@@ -22,7 +22,7 @@ Lo que se promete a los clientes, con uno o con varios procesos:
 - Sin cambios de por medio, las lecturas repetidas no van a la fuente; tras un cambio, como mucho va una.
 
 Las claves y la forma de lo guardado las eliges tú; caduca a los `CACHE_TTL` segundos. Hay más de una
-solución buena: ésta guarda la versión con el producto y un guion Lua decide, sin que nadie se cuele, si lo
+solución buena: esta guarda la versión con el producto y un guion Lua decide, sin que nadie se cuele, si lo
 que llega es más reciente. (Borrar al escribir también vale, si quien rellena comprueba que nadie ha escrito
 mientras leía.)
 

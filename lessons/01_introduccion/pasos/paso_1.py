@@ -4,6 +4,7 @@ Di: «Esto es lo que sabéis hacer: una petición, una respuesta. El mercado se 
 lo que vive la aplicación. El servidor no puede avisar a nadie: solo contesta.»
 Enseña: el mismo número repetido en la consola, cada segundo. ¿Cuántas respuestas no traían nada? ¿Y si
 preguntamos cada cinco segundos? (Menos repetidos, y cambios que nadie vio.)
+Minutos: 10
 Arranca: uvicorn paso_1:app --reload
 """
 

@@ -5,6 +5,7 @@ devuelve solo en la pregunta siguiente, y si es la de ahora contesto 304. La eti
 proceso delante: si reinicio, el 7 de antes no es el 7 de ahora.»
 Enseña: en las herramientas del navegador, pestaña Red, los 304 y lo que pesan. Luego di la verdad: se
 ahorra el cuerpo, no la pregunta.
+Minutos: 4
 Arranca: uvicorn paso_2:app --reload
 """
 

@@ -4,6 +4,7 @@ Di: «Le doy la vuelta a la espera. Un Event por cada cambio: quien espera al de
 vez. Espero por turnos de medio segundo para mirar si el cliente se ha ido, porque nadie me va a interrumpir.
 Y a los veinte segundos contesto 204, antes de que algún intermediario se canse.»
 Enseña: la consola solo escribe cuando hay algo nuevo. Cierra la pestaña y di qué pasaría sin is_disconnected.
+Minutos: 4
 Arranca: uvicorn paso_3:app --reload
 """
 

@@ -4,6 +4,7 @@ Di: «El sondeo largo cierra la respuesta para entregar cada cambio. ¿Y si no l
 un cambio, lo entrega, vuelve a esperar. El navegador lo lee con EventSource y, si se corta, vuelve solo y dice
 por dónde iba.»
 Enseña: una sola petición en la pestaña Red, y el precio que sigue bajando por ella.
+Minutos: 4
 Arranca: uvicorn paso_4:app --reload
 """
 

@@ -5,6 +5,7 @@ sí: una tarea envía los precios y esta función escucha. Lo siguiente, en la l
 Enseña: las cuatro columnas a la vez. En la consola del navegador:
     s = new WebSocket(location.href.replace(/^http/, "ws") + "ws/price"); s.onopen = () => s.send("move")
 y mira llegar el cambio a las cuatro.
+Minutos: 5
 Arranca: uvicorn paso_5:app --reload
 """
 

@@ -3,6 +3,7 @@
 Di: «Una ruta WebSocket es una función que vive lo que vive la conexión. Nada pasa hasta que acepto. Después,
 un bucle: espero un texto y lo devuelvo. Acaba con una excepción, porque quien decide irse es el otro.»
 Enseña: dos pestañas; cada una tiene su propia función en marcha. Cierra una: el servidor sigue con la otra.
+Minutos: 4
 Arranca: uvicorn paso_1:app --reload
 """
 

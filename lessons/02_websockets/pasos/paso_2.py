@@ -4,6 +4,7 @@ Di: «WebSocket lleva textos; qué significan lo decidimos nosotros. Dos peticio
 recibe un error y seguimos: quien se equivoca no pierde su sitio. El contador es una variable local, así que
 cada conexión tiene el suyo.»
 Enseña: manda `{`, luego `{"type": "baila"}`, luego `{"type": "say"}`. Tres errores, una sola conexión.
+Minutos: 6
 Arranca: uvicorn paso_2:app --reload
 """
 

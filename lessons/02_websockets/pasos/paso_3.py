@@ -5,6 +5,7 @@ irse; por eso recorro una copia: recorrer el diccionario vivo acaba algún día 
 changed size during iteration`. Y si alguien se ha caído sin avisar, su error es suyo: los demás reciben.»
 Enseña: dos pestañas, Ana y Luis. Cierra una y mira el `left` en la otra. Luego pregunta: ¿y si Luis no se va,
 pero deja de leer? (El envío a Luis espera, y con él la sala entera. Lo arregla el paso 4.)
+Minutos: 8
 Arranca: uvicorn paso_3:app --reload
 """
 

@@ -5,6 +5,7 @@ medio: no hace falta copiar y el orden es el mismo en todas. De vaciar cada cola
 emisor, la única que escribe en ese WebSocket. La cola tiene tope: quien no lee no gasta mi memoria. Y como
 entrar tampoco espera, puedo exigir nombres únicos: el repetido se rechaza antes de aceptar, con un HTTP 403.»
 Enseña: receptor y emisor son dos funciones con nombre; `talk` las une y el `finally` apaga la que queda.
+Minutos: 11
 Arranca: uvicorn paso_4:app --reload
 """
 

@@ -4,6 +4,7 @@ Di: «Cuatro topes y cuatro códigos. Binario, 1003. Demasiado grande, 1009, y l
 Demasiado deprisa, 1008, con un reloj que no salta si alguien cambia la hora. Sala llena, 1013: aquí acepto
 primero, porque si rechazo antes, el navegador solo ve 1006 y no sabe si merece la pena volver.»
 Enseña: baja MAX_PEOPLE a 1 y abre dos pestañas; baja MAX_BYTES a 40 y escribe una frase larga.
+Minutos: 8
 Arranca: uvicorn paso_5:app --reload
 """
 

@@ -4,6 +4,7 @@ Di: «Una ruta SSE es una función que no devuelve: va entregando. Cada `yield` 
 FastAPI pone el tipo de contenido, convierte cada valor en JSON y lo enmarca: `data:`, y una línea en blanco.»
 Enseña: `curl -N http://127.0.0.1:8000/events`, y al lado la consola de `/`. Abre dos pestañas: cada una tiene
 su propia función en marcha y, por tanto, sus propios precios. Eso habrá que arreglarlo.
+Minutos: 5
 Arranca: uvicorn paso_1:app --reload --timeout-graceful-shutdown 1
 """
 

@@ -4,6 +4,7 @@ Di: «Un valor suelto sale sin nombre. `ServerSentEvent` pone los campos que fal
 escuche solo lo que le interesa; `id`, para saber por dónde iba; `retry`, cuánto esperar antes de volver.»
 Enseña: en el cable, los campos. Para el servidor y arráncalo: la página vuelve sola, al segundo, y manda
 `Last-Event-ID`… que nadie lee: la cuenta empieza otra vez en 1, porque cada conexión tiene la suya.
+Minutos: 4
 Arranca: uvicorn paso_2:app --reload --timeout-graceful-shutdown 1
 """
 

@@ -4,6 +4,7 @@ Di: «Los precios ya no los inventa cada conexión: hay una fuente, que guarda l
 cursor que la recorre. Reanudar es empezar el cursor más atrás. Y si lo que falta ya no está, se dice.»
 Enseña: dos pestañas, los mismos números. Cierra una, espera y ábrela con `curl -N -H "Last-Event-ID: …"`: sigue justo
 detrás. Inventa un id, o reinicia el servidor: `lost`.
+Minutos: 11
 Arranca: uvicorn paso_3:app --reload --timeout-graceful-shutdown 1
 """
 

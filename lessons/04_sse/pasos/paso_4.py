@@ -3,6 +3,7 @@
 Di: «Con un flujo, el código de estado sale antes que el primer dato. Si quiero decir 503, tiene que ser en una
 dependencia, antes del primer `yield`. Y cada flujo que entra se apunta y, acabe como acabe, se borra: finally.»
 Enseña: pon `MAX_STREAMS = 1` y abre dos pestañas: la segunda recibe un 503 y EventSource se cierra sin volver.
+Minutos: 4
 Arranca: uvicorn paso_4:app --reload --timeout-graceful-shutdown 1
 """
 

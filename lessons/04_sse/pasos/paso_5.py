@@ -4,6 +4,7 @@ Di: «Pulso Ctrl+C con una pestaña abierta y el paso 4 no termina: uvicorn espe
 flujo no acaba nunca. La respuesta de sse-starlette vigila el apagado y corta. De paso, desaloja a quien lleva
 treinta segundos sin leer. La función que entrega los precios no cambia.»
 Enseña: Ctrl+C en el paso 4 y en el 5, con un flujo abierto. Uno se queda; el otro acaba en menos de un segundo.
+Minutos: 4
 Arranca: uvicorn paso_5:app
 """
 

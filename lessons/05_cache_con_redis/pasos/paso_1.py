@@ -3,6 +3,7 @@
 Di: «Esto es lo que hay: una API ajena que contesta en unas dos décimas. No la puedo cambiar. Cada visita la paga
 entera, y si vienen cincuenta a la vez, la central recibe cincuenta preguntas.»
 Enseña: lee el tren 1 dos veces y mira los milisegundos; pulsa «50 a la vez» y mira las preguntas a la central.
+Minutos: 8
 Arranca: uvicorn paso_1:app --reload
 """
 

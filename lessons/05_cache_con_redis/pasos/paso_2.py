@@ -4,6 +4,7 @@ Di: «Primero pregunto a la caché. Si no está, a la central, y guardo lo que d
 redis.asyncio: con el otro, mientras Redis piensa, no atendería a nadie.»
 Enseña: la segunda lectura tarda menos de un milisegundo. Ahora rompe cosas: tira Redis y lee (500); déjalo mudo y
 lee (cinco segundos y 500); pon Redis en marcha, espera seis segundos y pulsa «50 a la vez»: cincuenta preguntas.
+Minutos: 6
 Arranca: uvicorn paso_2:app --reload
 """
 

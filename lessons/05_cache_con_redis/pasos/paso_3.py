@@ -4,6 +4,7 @@ Di: «Cuatro arreglos. Redis tiene un cuarto de segundo, y no se reintenta. Todo
 es lo mismo: no está. Lo que no existe se recuerda también, pero un segundo. Y cada tren caduca a su hora.»
 Enseña: tira Redis y lee: contesta la central. Déjalo mudo: medio segundo de más, y contesta. Lee el tren 99 varias
 veces: una pregunta. Pulsa «50 a la vez»: siguen siendo cincuenta preguntas. Eso es el paso siguiente.
+Minutos: 8
 Arranca: uvicorn paso_3:app --reload
 """
 

@@ -4,6 +4,7 @@ Di: «Dos puertas. En este proceso, quienes piden lo mismo se suben al mismo vue
 Entre procesos, un permiso en Redis, que caduca por si quien lo tiene se muere. Y al conseguirlo miro otra vez:
 quizá acaban de llenarla.»
 Enseña: «50 a la vez»: una pregunta. Tira Redis y repite: una también; el vuelo no necesita Redis.
+Minutos: 6
 Arranca: uvicorn paso_4:app --reload
 """
 

@@ -5,6 +5,7 @@ después lo viejo. Por eso cada cambio estrena una generación, y solo se rellen
 cuando se empezó a leer. Comparar y guardar van en un guion Lua: nadie se cuela entre las dos cosas.»
 Enseña: cambia el retraso y lee. Después borra la comparación del guion y pulsa «Carrera» varias veces: en alguna, la
 última lectura trae un retraso que ya no es.
+Minutos: 7
 Arranca: uvicorn paso_5:app --reload
 """
 
