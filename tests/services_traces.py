@@ -1,6 +1,7 @@
 """Lo que las pruebas de los servicios miran fuera de ellos: procesos, ficheros y un dueño al que matar."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -70,11 +71,29 @@ class Traces:
         return all(map(supervisor.gone, self.processes)) and not self.scratch.exists()
 
 
-def shared_memory() -> set[str]:
-    """Los segmentos System V del núcleo y los ficheros de memoria de PostgreSQL."""
+def abandoned_memory() -> set[str]:
+    """La memoria compartida que nadie usa: segmentos System V y ficheros de PostgreSQL.
+
+    Los que usa alguien son de otro servidor en marcha, quizá de otra prueba.
+    """
     kernel = Path("/proc/sysvipc/shm")
-    segments = {line.split()[1] for line in kernel.read_text().splitlines()[1:]} if kernel.exists() else set()
-    return segments | {str(path) for path in Path("/dev/shm").glob("PostgreSQL.*")}
+    lines = [line.split() for line in kernel.read_text().splitlines()[1:]] if kernel.exists() else []
+    segments = {identifier for _, identifier, _, _, _, _, attached, *_ in lines if attached == "0"}
+    files = {str(path) for path in Path("/dev/shm").glob("PostgreSQL.*")}
+    return segments | {path for path in files if not _mapped(path)}
+
+
+def _mapped(path: str) -> bool:
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with contextlib.suppress(OSError):
+            if path in maps.read_text():
+                return True
+    return False
+
+
+async def nothing_abandoned_since(before: set[str]) -> None:
+    """Otro servidor que está naciendo o muriendo puede dejar la suya sin usar un instante: se le da un poco."""
+    await until(lambda: abandoned_memory() <= before)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import textwrap
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -40,22 +39,6 @@ APP = """
             print("ñ" * 10_000)
         return "inundada"
 """
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module", params=["fork", "fresh"])
-async def runner(request: pytest.FixtureRequest) -> AsyncIterator[Runner]:
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "fresh":
-            patch.setenv("TALLER_SIN_FORK", "1")
-        runner = start_runner()
-        runner.backend.wait_warm()
-        yield runner
-        runner.close()
 
 
 @pytest.fixture
@@ -151,6 +134,60 @@ async def test_the_reason_of_a_failed_load_is_told(runner: Runner, folder: Path)
     with pytest.raises(LaunchError, match=r"ZeroDivisionError: division by zero \(en e1.py, línea 1\)"):
         await run.ready(20)
     await run.close()
+
+
+POSTGRES_APP = """
+    from contextlib import asynccontextmanager
+    from fastapi import FastAPI
+    from taller.services import postgres
+
+    @asynccontextmanager
+    async def lifespan(app):
+        async with postgres() as app.state.server:
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.get("/")
+    async def root():
+        return app.state.server.url
+"""
+
+SEMAPHORE_APP = """
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+    from fastapi import FastAPI
+
+    app = FastAPI()
+    context = get_context("spawn")
+    pool, lock = ProcessPoolExecutor(1, mp_context=context), context.Lock()
+
+    @app.get("/")
+    async def root():
+        pool.submit(abs, -1).result()
+        return f"/dev/shm/sem.{lock._semlock.name.lstrip('/')}"
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="los semáforos con nombre solo se ven en /dev/shm")
+@pytest.mark.parametrize("kill", [True, False])
+async def test_what_an_app_leaves_outside_its_folder_goes_with_it(runner: Runner, tmp_path: Path, kill: bool) -> None:
+    """Los datos de un PostgreSQL y los semáforos de multiprocessing, aunque la app muera sin poder limpiar."""
+    left = []
+    for name, source in (("postgres_app", POSTGRES_APP), ("semaphore_app", SEMAPHORE_APP)):
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(source))
+        run = await (await runner.launch(tmp_path, f"{name}:app")).ready(30)
+        told = (await get(run)).json()
+        path = Path(told.partition("host=")[2] or told)
+        assert path.exists()
+        left.append(path)
+        if kill:
+            run.signal(signal.SIGKILL)
+            await run.ended(10)
+        await run.close()
+    async with asyncio.timeout(10):
+        while any(path.exists() for path in left):
+            await asyncio.sleep(0.01)
 
 
 async def test_a_taken_port_is_an_error_of_the_caller(runner: Runner, folder: Path) -> None:

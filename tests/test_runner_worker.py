@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from taller.checking import Launch
-from taller.runner import Exit, LaunchError, Run, Runner, start_runner
+from taller.runner import Exit, LaunchError, Run, Runner
 from taller.services import Valkey, valkey
 
 pytestmark = pytest.mark.anyio
@@ -36,22 +36,6 @@ QUEUE = """
     async def enqueue(word: str, seconds: float = 0):
         await note.kiq(word, seconds)
 """
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module", params=["fork", "fresh"])
-async def runner(request: pytest.FixtureRequest) -> AsyncIterator[Runner]:
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "fresh":
-            patch.setenv("TALLER_SIN_FORK", "1")
-        runner = start_runner()
-        runner.backend.wait_warm()
-        yield runner
-        runner.close()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from services_traces import Traces, let_nobody_through, owner, shared_memory, until
+from services_traces import Traces, abandoned_memory, let_nobody_through, nothing_abandoned_since, owner, until
 
 from taller.services import Postgres, ServiceError, postgres, postgres_cluster
 from taller.services.places import require_passage
@@ -19,11 +19,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(autouse=True)
 def own_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +45,13 @@ async def test_it_is_postgres_18_on_a_unix_socket_only(server: Postgres) -> None
 
 
 async def test_it_leaves_no_process_file_or_shared_memory() -> None:
-    before = shared_memory()
+    before = abandoned_memory()
     async with postgres() as server:
         traces = Traces.of(server)
         assert len(traces.processes) > 4
         await server.create_database()
     assert traces.vanished()
-    assert shared_memory() <= before
+    await nothing_abandoned_since(before)
 
 
 async def test_a_new_database_is_a_copy_of_its_template(server: Postgres) -> None:
@@ -99,11 +94,11 @@ async def test_the_role_cannot_run_programs_nor_become_superuser(server: Postgre
 
 
 async def test_what_was_committed_survives_a_kill(server: Postgres) -> None:
-    before = shared_memory()
+    before = abandoned_memory()
     url = await server.create_database()
     await run(url, "CREATE TABLE t (n int)", "INSERT INTO t VALUES (7)", "SELECT 1")
     await server.kill()
-    assert len(shared_memory() - before) == 0
+    await nothing_abandoned_since(before)
     with pytest.raises(OSError, match=r"."):
         await run(url, "SELECT 1")
     await server.start()
@@ -137,7 +132,7 @@ async def test_two_at_once_do_not_see_each_other(server: Postgres) -> None:
 
 
 async def test_leaving_while_paused_or_dead_leaves_nothing() -> None:
-    before = shared_memory()
+    before = abandoned_memory()
     async with postgres() as server:
         traces = Traces.of(server)
         server.pause()
@@ -146,13 +141,13 @@ async def test_leaving_while_paused_or_dead_leaves_nothing() -> None:
         traces = Traces.of(server)
         await server.kill()
     assert traces.vanished()
-    assert shared_memory() <= before
+    await nothing_abandoned_since(before)
 
 
 async def test_cancelling_anywhere_in_the_start_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    before = shared_memory()
+    before = abandoned_memory()
     scratch: list[Path] = []
     original = postgres_cluster.ensure_cluster
 
@@ -167,16 +162,16 @@ async def test_cancelling_anywhere_in_the_start_leaves_nothing(
                 await asyncio.Event().wait()
     assert scratch
     await until(lambda: not any(path.exists() for path in scratch))
-    assert shared_memory() <= before
+    await nothing_abandoned_since(before)
 
 
 @pytest.mark.parametrize("options", [(), ("pausa",)])
 async def test_it_dies_with_an_owner_killed_with_sigkill(options: tuple[str, ...]) -> None:
-    before = shared_memory()
+    before = abandoned_memory()
     with owner("postgres", "", *options) as (process, traces):
         process.kill()
         await until(traces.vanished)
-    assert shared_memory() <= before
+    await nothing_abandoned_since(before)
 
 
 async def test_a_kept_cluster_survives_every_kind_of_ending(tmp_path: Path) -> None:

@@ -21,11 +21,6 @@ def own_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def mailbox() -> AsyncIterator[Mailbox]:
     async with smtp() as running:
         yield running
@@ -82,15 +77,35 @@ async def test_it_rejects_as_many_as_asked(mailbox: Mailbox, code: int) -> None:
     assert mailbox.rejected == []
 
 
-async def test_it_delays_as_much_as_asked(mailbox: Mailbox) -> None:
+async def test_it_rejects_a_recipient(mailbox: Mailbox) -> None:
+    mailbox.reject_next(2, 550, at="RCPT")
+    with pytest.raises(aiosmtplib.SMTPRecipientsRefused) as refused:
+        await send(mailbox)
+    assert [refusal.code for refusal in refused.value.recipients] == [550, 550]
+    assert [mail.recipients for mail in mailbox.rejected] == [("ana@ejemplo.es",), ("eva@ejemplo.es",)]
+    await send(mailbox)
+    assert len(mailbox.messages) == 1
+
+
+async def test_it_counts_the_mails_it_holds(mailbox: Mailbox) -> None:
     mailbox.delay(0.3)
+    senders = [asyncio.create_task(send(mailbox)) for _ in range(3)]
+    async with asyncio.timeout(3):
+        while mailbox.held < 3:
+            await asyncio.sleep(0.01)
+        await asyncio.gather(*senders)
+    assert mailbox.held == 0
+
+
+async def test_it_delays_as_much_as_asked(mailbox: Mailbox) -> None:
+    mailbox.delay(1)
     start = time.perf_counter()
     await send(mailbox)
-    assert 0.3 <= time.perf_counter() - start < 2
+    assert time.perf_counter() - start >= 1
     mailbox.delay(0)
     start = time.perf_counter()
     await send(mailbox)
-    assert time.perf_counter() - start < 0.3
+    assert time.perf_counter() - start < 1
 
 
 @pytest.mark.parametrize(
@@ -138,7 +153,12 @@ async def test_smtp_url_is_used_and_not_read(mailbox: Mailbox, monkeypatch: pyte
     monkeypatch.setenv("SMTP_URL", mailbox.url)
     async with smtp() as external:
         await send(external)
-        for use in (lambda: external.messages, lambda: external.reject_next(1), lambda: external.delay(1)):
+        for use in (
+            lambda: external.messages,
+            lambda: external.held,
+            lambda: external.reject_next(1),
+            lambda: external.delay(1),
+        ):
             with pytest.raises(ServiceError, match=r"unset SMTP_URL$"):
                 use()
         for wait in (external.wait(1, 1), external.clear()):

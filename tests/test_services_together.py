@@ -14,20 +14,16 @@ from urllib.parse import urlsplit
 import asyncpg
 import httpx
 import pytest
+from chromium import FLAGS, find_chromium
 from httpx_sse import aconnect_sse
 from playwright.async_api import Page, async_playwright, expect
 from redis.asyncio import Redis
-from services_traces import ROOT, let_nobody_through, shared_memory, until
+from services_traces import ROOT, abandoned_memory, let_nobody_through, nothing_abandoned_since, until
 
-from taller.services import Services, all_services
+from taller.services import Services, all_services, everything
 from taller.services.everything import INBOX_PORT, POSTGRES_PORT, SMTP_PORT, VALKEY_PORT
 
 pytestmark = pytest.mark.anyio
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--no-first-run"),
-]
 SERVE = """
 import asyncio
 from taller.services import serve_until_stopped
@@ -44,11 +40,6 @@ def own_servers() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
 async def services(own_servers: None) -> AsyncIterator[Services]:
     async with all_services() as running:
         yield running
@@ -56,16 +47,9 @@ async def services(own_servers: None) -> AsyncIterator[Services]:
 
 
 @pytest.fixture
-def chromium() -> Path:
-    if not CHROMIUM.exists():
-        pytest.skip("no hay Chromium en esta máquina")
-    return CHROMIUM
-
-
-@pytest.fixture
-async def page(services: Services, chromium: Path) -> AsyncIterator[Page]:
+async def page(services: Services) -> AsyncIterator[Page]:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=str(chromium), args=FLAGS)
+        browser = await playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
         page = await browser.new_page(viewport={"width": 360, "height": 640})
         await page.goto(str(services.inbox_url))
         yield page
@@ -114,6 +98,18 @@ async def test_data_is_kept_in_a_directory(tmp_path: Path) -> None:
         await redis.set("k", "v")
     async with all_services(tmp_path) as services, services.valkey.client(decode_responses=True) as redis:
         assert await redis.get("k") == "v"
+
+
+async def test_a_port_taken_meanwhile_is_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entre mirar si un puerto está libre y usarlo pasa un rato, y otro programa puede cogerlo."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        answers = iter([port])
+        real = everything.free_port
+        monkeypatch.setattr(everything, "free_port", lambda wanted=0: next(answers, None) or real(wanted))
+        async with all_services() as services, services.valkey.client() as redis:
+            assert await redis.ping()
+            assert urlsplit(services.valkey.url).port != port
 
 
 async def test_the_inbox_streams_the_list_as_it_changes(services: Services) -> None:
@@ -169,7 +165,7 @@ async def test_leaving_with_the_page_open_does_not_hang() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_the_command_reports_serves_and_stops_on_a_signal(number: signal.Signals) -> None:
-    before = shared_memory()
+    before = abandoned_memory()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", SERVE),
         cwd=ROOT,
@@ -193,4 +189,4 @@ async def test_the_command_reports_serves_and_stops_on_a_signal(number: signal.S
     assert (process.returncode, errors.decode()) == (0, "")
     assert scratch.name.startswith("taller-servicio-")
     await until(lambda: not scratch.exists())
-    assert shared_memory() <= before
+    await nothing_abandoned_since(before)

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from taller.catalog import ROOT
@@ -15,7 +15,7 @@ from taller.runner.run import Address, Exit, LaunchError, Run
 from taller.runner.warm import READY, REQUEST
 
 START_TIMEOUT = 30.0
-LINE_LIMIT = 4 * 1024 * 1024
+LINE_LIMIT = 16 * 1024 * 1024
 
 
 class WarmProcess:
@@ -26,7 +26,7 @@ class WarmProcess:
         self.warm = process is None
 
     @classmethod
-    def spawn(cls, modules: Sequence[str], inherited: Sequence[int] = (), env: dict[str, str] | None = None) -> Self:
+    def spawn(cls, modules: Sequence[str], inherited: Sequence[int] = (), env: Mapping[str, str] = os.environ) -> Self:
         """Lo lanza sin esperar a que esté caliente; `inherited` son descriptores que verán sus ejecuciones."""
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "taller.runner.warm", str(theirs.fileno()), *modules]
@@ -34,7 +34,7 @@ class WarmProcess:
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env={**os.environ, **(env or {})},
+                env=dict(env),
                 pass_fds=[theirs.fileno(), *inherited],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,

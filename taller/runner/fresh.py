@@ -13,9 +13,13 @@ from collections.abc import Callable
 from typing import Any
 
 from taller.catalog import ROOT
+from taller.runner.cleaners import cleans
 from taller.runner.run import Address, Exit, Run
+from taller.services.supervisor import command_of, kill_each, process_tree
 
 CONNECT_TIMEOUT = 30.0
+# En Windows, `signal` no tiene SIGKILL.
+KILL = 9
 
 
 class FreshProcess:
@@ -74,12 +78,14 @@ async def _spawn(port: int, env: dict[str, str]) -> asyncio.subprocess.Process:
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
+    """Lo mata con toda su descendencia, salvo a quienes limpian detrás de ella."""
+    kill_each([each for each in process_tree(process.pid) if not cleans(command_of(each))])
 
 
 def _obey(process: asyncio.subprocess.Process, run: Run, command: dict[str, Any]) -> None:
-    if command["do"] == "signal":
+    if command == {"do": "signal", "number": KILL}:
+        _kill(process)
+    elif command["do"] == "signal":
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(command["number"])
     else:
@@ -89,7 +95,7 @@ def _obey(process: asyncio.subprocess.Process, run: Run, command: dict[str, Any]
 async def _read_notes(reader: asyncio.StreamReader, run: Run) -> None:
     with contextlib.suppress(ConnectionError):
         while line := await reader.readline():
-            run.handle(json.loads(line))
+            run.note(line.decode("utf-8", "replace"))
 
 
 async def _read_log(process: asyncio.subprocess.Process, run: Run) -> None:

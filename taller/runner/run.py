@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import re
 import signal
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from taller.runner.limits import LOG_LIMIT
 
 # Lo normal es un milisegundo; en una máquina ocupada, un bucle sin fin tarda en ceder el turno.
 STACK_TIMEOUT = 1.0
+REASON_LIMIT = 1000
 STACK_FRAME = re.compile(r'File "[^"]+", line \d+ in .*\n')
 
 
@@ -56,6 +58,7 @@ class Run:
     on_event: Callable[[dict[str, Any]], None] = lambda event: None
     log: str = ""
     exit: Exit | None = None
+    pid: int | None = None
     _log_bytes: int = field(init=False, default=0)
     _files: int | None = field(init=False, default=None)
     _state: asyncio.Future[None] = field(init=False)
@@ -79,8 +82,8 @@ class Run:
             raise LaunchError(await self._explain_hang(timeout)) from None
         return self
 
-    async def ended(self, timeout: float) -> Exit | None:
-        """Espera a que termine; None si sigue vivo tras `timeout` segundos."""
+    async def ended(self, timeout: float | None) -> Exit | None:
+        """Espera a que termine; None si sigue vivo tras `timeout` segundos (con None, espera lo que haga falta)."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._ended.wait()
@@ -123,13 +126,18 @@ class Run:
         self.hang_up()
         await self.ended(5.0)
 
+    async def forgotten(self, timeout: float = 5.0) -> None:
+        """Espera a que no quede nada por leer: una tarea a medias que nadie recuerda la recoge quien no debe."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout)
+
     def handle(self, event: dict[str, Any]) -> None:
-        """Apunta un aviso del supervisor o del propio proceso."""
+        """Apunta un aviso del supervisor."""
         match event:
-            case {"event": "ready"}:
-                self._settle(None)
-            case {"event": "failed", "reason": reason}:
-                self._settle(LaunchError(reason))
+            case {"event": "note", "text": text}:
+                self.note(text)
+            case {"event": "born", "pid": pid}:
+                self.pid = pid
             case {"event": "log", "text": text}:
                 self._append_log(text)
             case {"event": "synced", "id": serial, **counted}:
@@ -137,8 +145,20 @@ class Run:
                 self._synced[serial].set()
             case {"event": "exit", "code": code, "signal": number}:
                 self.finish(Exit(code, number))
-                return
-        self.on_event(event)
+
+    def note(self, text: str) -> None:
+        """Apunta lo que dice el propio proceso: puede ser cualquier cosa, si es código de un estudiante."""
+        try:
+            note = json.loads(text)
+        except (ValueError, RecursionError):
+            return
+        match note:
+            case {"event": "ready"}:
+                self._settle(None)
+            case {"event": "failed", "reason": str(reason)}:
+                self._settle(LaunchError(reason[:REASON_LIMIT]))
+        if isinstance(note, dict):
+            self.on_event(note)
 
     def _append_log(self, text: str) -> None:
         if self._log_bytes >= LOG_LIMIT:

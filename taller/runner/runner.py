@@ -16,6 +16,7 @@ from taller.runner.run import Address, Run
 APP_MODULES = (
     "taller.runner.serve",
     "taller.runner.work",
+    "taller.runner.once",
     "fastapi",
     "fastapi.responses",
     "fastapi.staticfiles",
@@ -30,6 +31,16 @@ APP_MODULES = (
     "httpx",
     "sse_starlette",
     "uvloop",
+)
+# Lo que solo importan algunas. prometheus_client no está: decide al importarse si cuenta para varios procesos.
+SOME_APP_MODULES = (
+    "alembic.command",
+    "asyncpg",
+    "jwt",
+    "pwdlib.hashers.argon2",
+    "sqlalchemy.ext.asyncio",
+    "sqlalchemy.dialects.postgresql.asyncpg",
+    "structlog",
 )
 
 # La ejecución no hereda el entorno de quien comprueba: solo lo que hace falta para que Python funcione.
@@ -61,13 +72,16 @@ def can_fork() -> bool:
     return hasattr(os, "fork") and hasattr(socket, "send_fds") and "TALLER_SIN_FORK" not in os.environ
 
 
-def start_runner() -> "Runner":
-    """Un ejecutor listo para pedirle apps; el proceso caliente arranca mientras tanto."""
+def start_runner(*, thorough: bool = False) -> "Runner":
+    """Un ejecutor listo para pedirle apps; el proceso caliente arranca mientras tanto.
+
+    Con `thorough` tarda más en calentarse: importa también lo que solo usan algunas.
+    """
     if not can_fork():
         return Runner(FreshProcess())
     from taller.runner.forked import WarmProcess
 
-    return Runner(WarmProcess.spawn(APP_MODULES))
+    return Runner(WarmProcess.spawn((*APP_MODULES, *SOME_APP_MODULES) if thorough else APP_MODULES))
 
 
 @dataclass
@@ -112,6 +126,10 @@ class Runner:
     async def work(self, folder: Path, target: str, *, env: Mapping[str, str] | None = None) -> Run:
         """Arranca un obrero que hace las tareas de `target` (`módulo:broker`); está listo cuando las espera."""
         return await self.backend.run(_request("work", folder, target, env))
+
+    async def once(self, folder: Path, module: str, *, env: Mapping[str, str] | None = None) -> Run:
+        """Ejecuta `module` desde `folder`, como `python -m`, hasta que acabe él."""
+        return await self.backend.run(_request("once", folder, module, env))
 
     def _listen(self, port: int | None) -> tuple[socket.socket, Address]:
         if port is not None or not can_fork():

@@ -5,10 +5,13 @@ obedece órdenes. Cuando quien la pidió cierra la conexión (o muere), mata al 
 descendientes, aunque ignoren SIGTERM, hayan hecho `fork` o hayan cambiado de sesión. También borra su
 carpeta temporal (TMPDIR).
 
+Si la ejecución es de una jaula (`sandbox`), el trabajador nace dentro y el supervisor se queda fuera: no se le puede
+tocar desde ella. Lo que se quede huérfano dentro muere con la jaula, y la carpeta temporal también es suya.
+
 Peticiones  {"entry": "paquete.módulo", "payload": {…}, "env": {…}}
 Órdenes     {"do": "signal", "number": 9} · {"do": "sync", "id": 1}
-Avisos      los del trabajador · {"event": "log", "text": …} · {"event": "synced", "id": 1, "files": 12}
-            {"event": "exit", "code": 0, "signal": 0}
+Avisos      {"event": "born", "pid": 12} · {"event": "note", "text": línea del trabajador} · {"event": "log", "text": …}
+            {"event": "synced", "id": 1, "files": 12} · {"event": "exit", "code": 0, "signal": 0}
 """
 
 import codecs
@@ -22,29 +25,37 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from taller.runner.limits import LOG_LIMIT
+from taller.runner.cleaners import cleans
+from taller.runner.limits import LOG_LIMIT, NOTES_LIMIT
 
 Notify = Callable[[dict[str, Any]], None]
 
 PR_SET_CHILD_SUBREAPER = 36
+# Lo que se da, como mucho, a quienes limpian detrás de otros (`cleaners`).
+CLEANING_SECONDS = 5.0
 
 
-def supervise(connection: socket.socket, listener: socket.socket | None = None) -> None:
-    """Corre en un `fork` del proceso caliente. Solo vuelve en el trabajador, y como `SystemExit`."""
+def supervise(connection: socket.socket, listener: socket.socket | None = None, cell: int | None = None) -> None:
+    """Corre en un `fork` del proceso caliente. Solo vuelve en el trabajador, y como `SystemExit`.
+
+    `cell` es un descriptor del primer proceso de la jaula en la que hay que encerrarlo.
+    """
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     adopt_orphans()
-    log, notes, request, scratch = os.pipe(), os.pipe(), os.pipe(), tempfile.mkdtemp(prefix="taller-")
-    worker = os.fork()
+    log, notes, request = os.pipe(), os.pipe(), os.pipe()
+    scratch = tempfile.mkdtemp(prefix="taller-") if cell is None else None
+    worker = fork_into(cell)
     if worker == 0:
         connection.close()
         for reading in (log[0], notes[0], request[1]):
             os.close(reading)
-        become_worker(request[0], listener, log[1], notes[1], scratch)
+        become_worker(request[0], listener, log[1], notes[1], scratch, cell)
     for writing in (log[1], notes[1], request[0]):
         os.close(writing)
     if listener is not None:
@@ -75,7 +86,22 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def become_worker(requested: int, listener: socket.socket | None, log: int, notes: int, scratch: str) -> NoReturn:
+def fork_into(cell: int | None) -> int:
+    """`fork`; con `cell`, el hijo nace en esa jaula. Si ya no existe, quien lo pidió verá que la conexión se cierra."""
+    if cell is None:
+        return os.fork()
+    from taller.runner.confine import join_for_children
+
+    try:
+        join_for_children(cell)
+        return os.fork()
+    except OSError:
+        os._exit(1)
+
+
+def become_worker(
+    requested: int, listener: socket.socket | None, log: int, notes: int, scratch: str | None, cell: int | None
+) -> NoReturn:
     os.setsid()
     with open(requested, "rb") as stream:  # es un descriptor, no una ruta
         line = stream.readline()
@@ -90,8 +116,12 @@ def become_worker(requested: int, listener: socket.socket | None, log: int, note
     os.close(log)
     sys.stdout = open(1, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
+    if cell is not None:
+        from taller.runner.confine import confine
+
+        confine(cell, request["uid"], keep={0, 1, 2, notes, *([listener.fileno()] if listener else [])})
     os.environ.clear()
-    os.environ.update(request["env"], TMPDIR=scratch)
+    os.environ.update(request["env"], TMPDIR=scratch or "/tmp")
     tempfile.tempdir = None
 
     def notify(note: dict[str, Any]) -> None:
@@ -105,12 +135,12 @@ class Supervisor:
     """Retransmite entre el trabajador y la conexión hasta que uno de los dos termina."""
 
     def __init__(
-        self, connection: socket.socket, worker: int, log: int, notes: int, scratch: str, commands: bytes
+        self, connection: socket.socket, worker: int, log: int, notes: int, scratch: str | None, commands: bytes
     ) -> None:
         self.connection, self.worker, self.log, self.notes = connection, worker, log, notes
         self.scratch, self.commands, self.pending_notes = scratch, commands, b""
         self.alive = True
-        self.logged = 0
+        self.logged = self.noted = 0
         self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self.wakeup, wakeup_write = os.pipe()
         for descriptor in (log, notes, self.wakeup, wakeup_write):
@@ -127,8 +157,11 @@ class Supervisor:
         finally:
             if self.alive:
                 _kill(self.worker)
+                # Hasta que no muere no se sabe qué huérfanos deja.
+                os.waitpid(self.worker, 0)
             kill_descendants(self.worker)
-            shutil.rmtree(self.scratch, ignore_errors=True)
+            if self.scratch is not None:
+                shutil.rmtree(self.scratch, ignore_errors=True)
             os._exit(0)
 
     def relay(self) -> None:
@@ -137,6 +170,7 @@ class Supervisor:
             selector.register(self.log, selectors.EVENT_READ, self.on_log)
             selector.register(self.notes, selectors.EVENT_READ, self.on_notes)
             selector.register(self.wakeup, selectors.EVENT_READ, self.on_child)
+            self.send({"event": "born", "pid": self.worker})
             if self.on_child():
                 return
             while True:
@@ -165,7 +199,14 @@ class Supervisor:
         elif command["do"] == "sync":
             self.on_notes()
             self.on_log()
-            self.send({"event": "synced", "id": command["id"], "files": open_files(self.worker)})
+            self.send({"event": "synced", "id": command["id"], "files": self.count_files()})
+
+    def count_files(self) -> int | None:
+        files = open_files(self.worker)
+        if files is None and self.scratch is None and self.alive:
+            # En su jaula siempre se pueden contar, salvo que se esconda a propósito.
+            os.kill(self.worker, signal.SIGKILL)
+        return files
 
     def on_log(self) -> bool | None:
         while data := _read(self.log):
@@ -180,9 +221,14 @@ class Supervisor:
 
     def on_notes(self) -> bool | None:
         while data := _read(self.notes):
+            self.noted += len(data)
+            if self.scratch is None and self.noted > NOTES_LIMIT:
+                # Una app solo tiene que decir si ha arrancado.
+                return None
             *lines, self.pending_notes = (self.pending_notes + data).split(b"\n")
             for line in lines:
-                self.connection.sendall(line + b"\n")
+                # Tal cual, como un texto: el código del estudiante también puede escribir aquí.
+                self.send({"event": "note", "text": line.decode("utf-8", "replace")})
         return None if data == b"" else False
 
     def on_child(self) -> bool:
@@ -224,6 +270,7 @@ def reap() -> list[tuple[int, int]]:
 
 def kill_descendants(worker: int) -> None:
     """Mata el grupo del trabajador y, en Linux, a cuantos huérfanos vaya adoptando el supervisor."""
+    let_cleaners_finish()
     _kill_group(worker)
     while True:
         children = child_pids()
@@ -234,6 +281,24 @@ def kill_descendants(worker: int) -> None:
             os.waitpid(-1, 0)
         except ChildProcessError:
             return
+
+
+def let_cleaners_finish() -> None:
+    """Mata a los huérfanos y espera a quienes limpian detrás de ellos; a estos, solo hasta que vence el plazo."""
+    limit = time.monotonic() + CLEANING_SECONDS
+    while any(map(is_cleaner, children := child_pids())) and time.monotonic() < limit:
+        for pid in children:
+            if not is_cleaner(pid):
+                _kill(pid)
+        reap()
+        time.sleep(0.002)
+
+
+def is_cleaner(pid: int) -> bool:
+    try:
+        return cleans(Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace"))
+    except OSError:
+        return False
 
 
 def open_files(pid: int) -> int | None:

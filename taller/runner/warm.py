@@ -4,9 +4,10 @@
 
 De cada módulo, además de importarlo, ejecuta su función `warm_up()` si la tiene.
 
-Por el socket FD llega, en cada petición, un byte con dos descriptores: la conexión de esa ejecución y,
-si la hay, el socket en el que debe escuchar. Así no hay rutas que limpiar, y quien pide se reconoce por
-tener el descriptor. Cuando se cierra el último extremo de FD, este proceso termina.
+Por el socket FD llega, en cada petición, un byte con varios descriptores: la conexión de esa ejecución; si el byte es
+`CONFINED`, la jaula en la que encerrarla; y, si lo hay, el socket en el que debe escuchar. Así no hay rutas que
+limpiar, y quien pide se reconoce por tener el descriptor. Cuando se cierra el último extremo de FD, este proceso
+termina.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ import sys
 from taller.runner.supervisor import supervise
 
 READY = b"w"
-REQUEST = b"r"
+REQUEST, CONFINED = b"r", b"c"
 
 
 def main(arguments: list[str]) -> None:
@@ -43,12 +44,15 @@ def main(arguments: list[str]) -> None:
 def serve(control: socket.socket) -> None:
     """Un supervisor por petición. La ejecución sale de aquí como `SystemExit`, igual que un programa normal."""
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 1, 2)
+        message, descriptors, _, _ = socket.recv_fds(control, 1, 3)
         if not message:
             return
         if os.fork() == 0:
             control.close()
-            supervise(*map(_as_socket, descriptors))
+            cell = descriptors.pop(1) if message == CONFINED else None
+            connection, listener = map(_as_socket, [*descriptors, None][:2])
+            assert connection
+            supervise(connection, listener, cell)
         for descriptor in descriptors:
             os.close(descriptor)
 
@@ -57,8 +61,8 @@ def _nothing() -> None:
     """La mayoría de los módulos no tiene nada más que calentar."""
 
 
-def _as_socket(descriptor: int) -> socket.socket:
-    return socket.socket(fileno=descriptor)
+def _as_socket(descriptor: int | None) -> socket.socket | None:
+    return None if descriptor is None else socket.socket(fileno=descriptor)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@
 """
 
 from taller.services.errors import ServiceError
-from taller.services.everything import Services, all_services, serve_until_stopped
+from taller.services.everything import Services, all_services, inbox_page, serve_until_stopped, stop_event
 from taller.services.inbox import create_inbox
 from taller.services.mailbox import Mail, Mailbox, smtp
 from taller.services.postgres_server import Postgres, postgres
@@ -22,8 +22,10 @@ __all__ = [
     "Valkey",
     "all_services",
     "create_inbox",
+    "inbox_page",
     "postgres",
     "serve_until_stopped",
     "smtp",
+    "stop_event",
     "valkey",
 ]

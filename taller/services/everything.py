@@ -5,12 +5,15 @@ import contextlib
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import uvicorn
 
+from taller.services.errors import ServiceError
 from taller.services.inbox import create_inbox
 from taller.services.mailbox import Mailbox, smtp
 from taller.services.places import LOOPBACK, free_port
@@ -22,6 +25,8 @@ POSTGRES_PORT = 5432
 SMTP_PORT = 1025
 INBOX_PORT = 8025
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+Service = TypeVar("Service")
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,8 @@ class _QuietServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _inbox_page(mailbox: Mailbox) -> AsyncIterator[str]:
+async def inbox_page(mailbox: Mailbox) -> AsyncIterator[str]:
+    """La página del buzón en 127.0.0.1, en su puerto de siempre o, si está ocupado, en otro; da su dirección."""
     listener = socket.create_server((LOOPBACK, free_port(INBOX_PORT)))
     config = uvicorn.Config(create_inbox(mailbox), log_level="warning", timeout_graceful_shutdown=2)
     server = _QuietServer(config)
@@ -51,6 +57,8 @@ async def _inbox_page(mailbox: Mailbox) -> AsyncIterator[str]:
     try:
         yield f"http://{LOOPBACK}:{listener.getsockname()[1]}"
     finally:
+        # Antes que nada, los flujos: si no, uvicorn esperaría por ellos hasta cansarse.
+        await mailbox.end_changes()
         server.should_exit = True
         await running
         listener.close()
@@ -63,18 +71,29 @@ async def all_services(directory: Path | None = None) -> AsyncIterator[Services]
     Con `directory`, Valkey y PostgreSQL guardan ahí sus datos. Lanza ServiceError si alguno no arranca.
     """
     async with AsyncExitStack() as stack:
-        redis = await stack.enter_async_context(valkey(directory and directory / "valkey", port=free_port(VALKEY_PORT)))
-        database = await stack.enter_async_context(
-            postgres(directory and directory / "postgres", port=free_port(POSTGRES_PORT))
-        )
+        redis = await _enter(stack, partial(valkey, directory and directory / "valkey"), VALKEY_PORT)
+        database = await _enter(stack, partial(postgres, directory and directory / "postgres"), POSTGRES_PORT)
         mailbox = await stack.enter_async_context(smtp(port=free_port(SMTP_PORT)))
-        page = await stack.enter_async_context(_inbox_page(mailbox)) if mailbox.readable else None
+        page = await stack.enter_async_context(inbox_page(mailbox)) if mailbox.readable else None
         yield Services(redis, database, mailbox, page)
+
+
+async def _enter(
+    stack: AsyncExitStack, service: Callable[..., AbstractAsyncContextManager[Service]], preferred: int
+) -> Service:
+    """Entra en `service(port=…)`. Si otro programa coge el puerto mientras se prepara, prueba en otro."""
+    port = free_port(preferred)
+    try:
+        return await stack.enter_async_context(service(port=port))
+    except ServiceError:
+        if free_port(port) == port:
+            raise
+        return await stack.enter_async_context(service(port=free_port()))
 
 
 async def serve_until_stopped(report: Callable[[str], None]) -> None:
     """Mantiene los tres servicios hasta SIGINT o SIGTERM; `report` recibe las líneas que hay que enseñar."""
-    with _stop_event() as stopped:
+    with stop_event() as stopped:
         async with all_services() as services:
             report(f"export REDIS_URL={services.valkey.url}")
             report(f"export DATABASE_URL={services.postgres.url}")
@@ -86,7 +105,8 @@ async def serve_until_stopped(report: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def _stop_event() -> Iterator[asyncio.Event]:
+def stop_event() -> Iterator[asyncio.Event]:
+    """Se enciende con SIGINT o SIGTERM, que mientras tanto no interrumpen nada."""
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     # En Windows el bucle no atiende señales: ahí Ctrl+C cancela la tarea, y la salida es igual de limpia.
     with contextlib.suppress(NotImplementedError):

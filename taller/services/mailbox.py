@@ -6,11 +6,12 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage, MIMEPart
 from functools import partial
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -65,9 +66,12 @@ class Mailbox:
         self._messages: list[Mail] = []
         self._rejected: list[Mail] = []
         self._changed = asyncio.Condition()
+        self._ended = False
         self._rejections = 0
         self._code = 451
+        self._stage = "DATA"
         self._delay = 0.0
+        self._held = 0
 
     @property
     def messages(self) -> list[Mail]:
@@ -81,6 +85,12 @@ class Mailbox:
         self._require_readable()
         return list(self._rejected)
 
+    @property
+    def held(self) -> int:
+        """Cuántos correos tiene en la mano ahora, sin haberlos aceptado ni rechazado (los que retrasa `delay`)."""
+        self._require_readable()
+        return self._held
+
     async def wait(self, count: int, deadline: float) -> list[Mail]:
         """Espera a que haya `count` correos y devuelve todos. A los `deadline` segundos, TimeoutError."""
         self._require_readable()
@@ -92,12 +102,18 @@ class Mailbox:
         return list(self._messages)
 
     async def changes(self) -> AsyncIterator[list[Mail]]:
-        """El contenido del buzón ahora, y de nuevo cada vez que cambia."""
-        while True:
+        """El contenido del buzón ahora, y de nuevo cada vez que cambia, hasta `end_changes`."""
+        while not self._ended:
             before = self.messages
             yield before
             async with self._changed:
-                await self._changed.wait_for(partial(self._differs, before))
+                await self._changed.wait_for(partial(self._has_news, before))
+
+    async def end_changes(self) -> None:
+        """Quien miraba los cambios ya no verá más: el buzón se va a cerrar."""
+        self._ended = True
+        async with self._changed:
+            self._changed.notify_all()
 
     async def clear(self) -> None:
         """Vacía el buzón."""
@@ -105,28 +121,51 @@ class Mailbox:
         self._rejected = []
         await self._replace([])
 
-    def reject_next(self, n: int, code: int = 451) -> None:
-        """Rechaza los `n` correos siguientes con `code`: 4xx, «inténtalo luego»; 5xx, «nunca»."""
+    def reject_next(self, n: int, code: int = 451, *, at: Literal["RCPT", "DATA"] = "DATA") -> None:
+        """Rechaza los `n` correos siguientes con `code`: 4xx, «inténtalo luego»; 5xx, «nunca».
+
+        `at` dice cuándo: al recibir el texto o, como ante una dirección que no existe, al oír un destinatario; en
+        ese caso cada destinatario cuenta.
+        """
         self._require_readable()
-        self._rejections, self._code = n, code
+        self._rejections, self._code, self._stage = n, code, at
 
     def delay(self, seconds: float) -> None:
         """Tarda `seconds` en aceptar o rechazar cada correo, desde ahora."""
         self._require_readable()
         self._delay = seconds
 
+    async def handle_RCPT(
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[Any]
+    ) -> str:
+        """Lo que aiosmtpd llama por cada destinatario; devuelve la respuesta SMTP."""
+        if self._rejects("RCPT"):
+            return self._reject(replace(_read(envelope), recipients=(address,)))
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
         """Lo que aiosmtpd llama por cada correo; devuelve la respuesta SMTP."""
-        await asyncio.sleep(self._delay)
-        if self._rejections > 0:
-            self._rejections -= 1
-            self._rejected.append(_read(envelope))
-            return f"{self._code} Rechazado a propósito".encode("ascii", "replace").decode()
+        self._held += 1
+        try:
+            await asyncio.sleep(self._delay)
+        finally:
+            self._held -= 1
+        if self._rejects("DATA"):
+            return self._reject(_read(envelope))
         await self._replace([*self._messages, _read(envelope)])
         return "250 OK"
 
-    def _differs(self, messages: list[Mail]) -> bool:
-        return self._messages != messages
+    def _rejects(self, stage: str) -> bool:
+        return self._rejections > 0 and self._stage == stage
+
+    def _reject(self, mail: Mail) -> str:
+        self._rejections -= 1
+        self._rejected.append(mail)
+        return f"{self._code} Rechazado a propósito".encode("ascii", "replace").decode()
+
+    def _has_news(self, seen: list[Mail]) -> bool:
+        return self._ended or self._messages != seen
 
     async def _replace(self, messages: list[Mail]) -> None:
         async with self._changed:
@@ -149,6 +188,8 @@ async def _listening(port: int) -> AsyncIterator[Mailbox]:
         listener = socket.create_server((LOOPBACK, port))
     except OSError:
         raise ServiceError(f"El puerto {port} está ocupado. Mira por quién con: lsof -i :{port}") from None
+    # Lo heredan sus conexiones. Sin esto, la respuesta a EHLO, que va en varias escrituras, tarda 40 ms en llegar.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     mailbox = Mailbox(f"smtp://{LOOPBACK}:{listener.getsockname()[1]}")
 
     def accept() -> SMTP:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ EXIT_SECONDS = 10.0
 class Process:
     """Los mandos de un servidor: arrancarlo, señalarlo, detenerlo y saber si vive. Uno a la vez."""
 
-    def __init__(self, guard: asyncio.subprocess.Process) -> None:
+    def __init__(self, guard: asyncio.subprocess.Process, inherited: Sequence[int] = ()) -> None:
         self._guard = guard
+        self._inherited = inherited
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._exited = asyncio.Event()
         self._exited.set()
@@ -65,12 +66,15 @@ class Process:
     async def start(self, argv: list[str], log: Path, user: int | None = None, text: str = "") -> None:
         """Arranca `argv`, con `text` por su entrada y su salida añadida a `log`, como el usuario `user`."""
         assert self._guard.stdin
-        order = {"argv": argv, "log": str(log), "user": user, "input": text}
+        order = {"argv": argv, "log": str(log), "user": user, "input": text, "inherited": list(self._inherited)}
         self._guard.stdin.write(json.dumps(order).encode() + b"\n")
         await self.reply()
 
-    async def exited(self, seconds: float = EXIT_SECONDS) -> int:
-        """Espera a que el servidor termine y devuelve su código de salida. TimeoutError si no termina."""
+    async def exited(self, seconds: float | None = EXIT_SECONDS) -> int:
+        """Espera a que el servidor termine y devuelve su código de salida. TimeoutError si no termina.
+
+        Con `seconds` a None espera lo que haga falta.
+        """
         async with asyncio.timeout(seconds):
             await self._exited.wait()
         return self.code or 0
@@ -108,31 +112,42 @@ class Process:
         await asyncio.to_thread(supervisor.wait_gone, tree)
 
 
-async def _launch(scratch: Path, lock: Path | None, farewell: int) -> asyncio.subprocess.Process:
+async def _launch(
+    scratch: Path, lock: Path | None, farewell: int, env: Mapping[str, str], inherited: Sequence[int]
+) -> asyncio.subprocess.Process:
     # Sin las variables PG*, que cambiarían el puerto o la carpeta, y con los registros siempre en inglés.
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+    environment = {key: value for key, value in env.items() if not key.startswith("PG")}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", supervisor.__file__, str(scratch), str(lock or ""), str(int(farewell))),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env=environment | {"LC_ALL": "C"},
+        pass_fds=inherited,
         start_new_session=True,  # Ctrl+C en la terminal es asunto nuestro, no del servidor
     )
 
 
 @asynccontextmanager
-async def supervised(scratch: Path, lock: Path | None, farewell: int) -> AsyncIterator[Process]:
+async def supervised(
+    scratch: Path,
+    lock: Path | None,
+    farewell: int,
+    *,
+    env: Mapping[str, str] = os.environ,
+    inherited: Sequence[int] = (),
+) -> AsyncIterator[Process]:
     """Un `Process` aún sin arrancar. Al salir no quedan ni el servidor ni la carpeta `scratch`.
 
     Con `lock`, ese fichero reserva una carpeta de datos: ServiceError si ya la usa otro. `farewell` es la
-    señal con que se despide al servidor al salir, antes de matarlo.
+    señal con que se despide al servidor al salir, antes de matarlo. `env` es su entorno, e `inherited` los
+    descriptores que hereda de nosotros, como un socket que ya escucha.
     """
     try:
-        guard = await _launch(scratch, lock, farewell)
+        guard = await _launch(scratch, lock, farewell, env, inherited)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    process = Process(guard)
+    process = Process(guard, inherited)
     listener = asyncio.create_task(process.listen())
     try:
         if not (await process.reply())["ready"]:

@@ -51,6 +51,10 @@ class Server(ABC):
             await process.kill()
             raise self._failure() from None
 
+    async def died(self) -> None:
+        """Vuelve cuando su proceso ha muerto, se haya pedido o no."""
+        await self._own().exited(None)
+
     async def stop(self) -> None:
         """Lo cierra con orden, aunque esté en pausa, y vuelve cuando ha terminado; a los 10 s, lo mata."""
         process = self._own()
@@ -77,6 +81,16 @@ class Server(ABC):
     def resume(self) -> None:
         """Lo descongela (SIGCONT)."""
         self._own().resume()
+
+    @property
+    def log(self) -> str:
+        """Lo que ha escrito; vacío si viene de fuera."""
+        return self._log.read_text(errors="replace") if self._log and self._log.exists() else ""
+
+    @property
+    def ours(self) -> bool:
+        """Si lo hemos arrancado nosotros y podemos volver a hacerlo."""
+        return self._process is not None
 
     async def require_answer(self) -> None:
         """ServiceError si un servidor de fuera no responde."""

@@ -1,8 +1,8 @@
 """El vigilante: arranca un servidor por encargo y lo mata, con sus ficheros, cuando desaparece su dueño.
 
 Se ejecuta suelto: `python -I supervisor.py CARPETA CERROJO SEÑAL`. Recibe encargos por la entrada, un
-objeto JSON por línea: `{"argv", "user", "log", "input"}`. Cuenta por la salida lo que pasa, también en JSON:
-`{"ready": bool}` al empezar, y después `{"pid": int}`, `{"error": str}` o `{"code": int}`.
+objeto JSON por línea: `{"argv", "user", "log", "input", "inherited"}`. Cuenta por la salida lo que pasa, también
+en JSON: `{"ready": bool}` al empezar, y después `{"pid": int}`, `{"error": str}` o `{"code": int}`.
 
 Es un proceso aparte, y no PR_SET_PDEATHSIG, por tres razones: sirve igual en macOS y Windows; aquella señal
 salta cuando muere el *hilo* que creó al hijo, no el proceso; y así alguien borra también los ficheros. El
@@ -50,6 +50,20 @@ def gone(process: Any) -> bool:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def command_of(process: Any) -> str:
+    """La orden con que se arrancó; vacía si ya no existe."""
+    psutil = importlib.import_module("psutil")
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def kill_each(processes: list[Any]) -> None:
+    """Mata esos procesos (SIGKILL); los que ya no existan, nada."""
+    _each(processes, "kill")
 
 
 def _each(processes: list[Any], action: str) -> None:
@@ -145,7 +159,13 @@ class Child:
         drop = {} if order["user"] is None else {"user": order["user"], "group": order["user"], "extra_groups": []}
         with Path(order["log"]).open("ab") as log:
             self.popen = subprocess.Popen(
-                order["argv"], stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, **drop
+                order["argv"],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=order["inherited"],
+                **drop,
             )
         self.waiter = threading.Thread(target=self._report, args=(order["input"],), daemon=True)
         say(pid=self.popen.pid)

@@ -37,11 +37,13 @@ class HttpClient:
             Mismatch: no llega en `within` segundos, pesa más de `MAX_BODY` o trae otro código.
         """
         async with self.stream(method, path, within=within, **options) as response:
-            body = await self._read(response, method, path, within)
+            found = None if status is None else difference(status, response.status_code)
+            wanted = f"{method} {path} → {show(status)}" if found else f"la respuesta completa a {method} {path}"
+            body = await self._read(response, wanted, within)
         whole = httpx.Response(response.status_code, headers=_plain(response.headers), content=body)
         transcript.add(self.target.name, self.name, "http", _summary(whole))
-        if status is not None and (found := difference(status, whole.status_code)):
-            raise Mismatch(f"{method} {path} → {show(status)}", f"{_summary(whole)} (se esperaba {found})")
+        if found:
+            raise Mismatch(wanted, f"{_summary(whole)} (se esperaba {found})")
         return whole
 
     @contextlib.asynccontextmanager
@@ -86,7 +88,7 @@ class HttpClient:
 
             async def one() -> httpx.Response:
                 async with client.stream(method, path, **options) as response:
-                    body = await self._read(response, method, path, within)
+                    body = await self._read(response, f"la respuesta completa a {method} {path}", within)
                 return httpx.Response(response.status_code, headers=_plain(response.headers), content=body)
 
             try:
@@ -123,21 +125,23 @@ class HttpClient:
     async def post(self, path: str, **options: Any) -> httpx.Response:
         return await self.request("POST", path, **options)
 
-    async def _read(self, response: httpx.Response, method: str, path: str, within: float) -> bytes:
+    async def _read(self, response: httpx.Response, wanted: str, within: float) -> bytes:
         body = b""
         try:
             async with asyncio.timeout(patience(within)):
                 async for chunk in response.aiter_bytes():
                     body += chunk
                     if len(body) > MAX_BODY:
-                        raise Mismatch(f"una respuesta razonable a {method} {path}", "más de 8 MiB de cuerpo")
+                        raise Mismatch(wanted, "más de 8 MiB de cuerpo")
         except (TimeoutError, httpx.HTTPError) as error:
-            raise await self._no_answer(f"la respuesta completa a {method} {path}", error, within) from error
+            head = f"{response.status_code} {response.reason_phrase}"
+            raise await self._no_answer(wanted, error, within, after=f"{head}, y después ") from error
         return body
 
-    async def _no_answer(self, expected: str, error: Exception, within: float) -> Mismatch:
-        received = f"nada en {within:g} s" if isinstance(error, TimeoutError) else "la conexión se cortó"
-        received = await self.target.explain(received)
+    async def _no_answer(self, expected: str, error: Exception, within: float, after: str = "") -> Mismatch:
+        silence = f"un cuerpo que no acaba en {within:g} s" if after else f"nada en {within:g} s"
+        received = silence if isinstance(error, TimeoutError) else "la conexión se cortó"
+        received = await self.target.explain(after + received)
         transcript.add(self.target.name, self.name, "close", received)
         return Mismatch(expected, received)
 

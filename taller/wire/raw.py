@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from taller.patience import patience
+from taller.runner import Address
 from taller.wire.mismatch import Mismatch
 from taller.wire.target import DEADLINE, Target
 from taller.wire.transcript import shorten, transcript
@@ -37,7 +38,8 @@ class RawSocket:
         cls, target: Target, *, name: str = "cliente", buffer: int | None = None
     ) -> AsyncIterator["RawSocket"]:
         try:
-            reader, writer = await _connect(target, buffer)
+            sock = await connected_socket(target.address, buffer)
+            reader, writer = await asyncio.open_connection(sock=sock, limit=MAX_HEAD)
         except OSError as error:
             raise Mismatch("que la app acepte la conexión", await target.explain("la rechazó")) from error
         try:
@@ -96,10 +98,13 @@ async def handshake(
     return Handshake(int(status_line.split()[1]), {name.lower(): value.strip() for name, _, value in pairs}, key)
 
 
-async def _connect(target: Target, buffer: int | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    address = target.address
-    family = socket.AF_UNIX if address.path else socket.AF_INET
-    sock = socket.socket(family)
+async def connected_socket(address: Address, buffer: int | None) -> socket.socket:
+    """Un socket ya conectado; con `buffer`, ese tamaño de búfer de recepción, en bytes.
+
+    Raises:
+        OSError: nadie escucha ahí, o no acepta a tiempo.
+    """
+    sock = socket.socket(socket.AF_UNIX if address.path else socket.AF_INET)
     sock.setblocking(False)
     if buffer is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
@@ -109,7 +114,7 @@ async def _connect(target: Target, buffer: int | None) -> tuple[asyncio.StreamRe
     except BaseException:
         sock.close()
         raise
-    return await asyncio.open_connection(sock=sock, limit=MAX_HEAD)
+    return sock
 
 
 def _printable(data: bytes) -> str:

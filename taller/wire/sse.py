@@ -18,6 +18,7 @@ from taller.wire.target import DEADLINE, Target
 from taller.wire.transcript import shorten, transcript
 
 CHUNK = 64 * 1024
+LONGEST_SHOWN = 200
 BROWSER = {"Host": "app", "Accept": "text/event-stream", "Cache-Control": "no-cache"}
 ENDED = "el servidor acabó el flujo"
 CUT = "el flujo se cortó a medias"
@@ -76,11 +77,13 @@ class SseClient:
 
     async def expect(self, expected: Any, within: float = DEADLINE, *, event: str = "message") -> SseEvent:
         """El siguiente evento, que debe llamarse `event` y llevar el JSON `expected`."""
-        wanted = f"el evento «{event}» con {show(expected)}"
+        wanted = shorten(f"el evento «{event}» con {show(expected)}", LONGEST_SHOWN)
         received = await self.event(within, expecting=wanted)
         found = difference(event, received.event, "event") or difference(expected, received.json(), "data")
         if found:
-            raise Mismatch(wanted, f"{shorten(str(received))} (se esperaba {found})")
+            raise Mismatch(
+                wanted, f"{shorten(str(received), LONGEST_SHOWN)} (se esperaba {shorten(found, LONGEST_SHOWN)})"
+            )
         return received
 
     async def ended(self, within: float = DEADLINE, *, clean: bool = False) -> None:

@@ -57,7 +57,8 @@ def shorten(text: str, limit: int = MAX_TEXT) -> str:
     """El principio de un texto largo y cuánto falta, para que quepa en una línea."""
     if len(text) <= limit:
         return text
-    return f"{text[:limit]}… ({len(text):,} caracteres)".replace(",", ".")
+    size = f"{len(text):,}".replace(",", ".")
+    return f"{text[:limit]}… ({size} caracteres)"
 
 
 transcript = Transcript()

@@ -11,13 +11,14 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMes
 from websockets.typing import Origin, Subprotocol
 
 from taller.patience import patience
-from taller.runner import Address
 from taller.wire.compare import difference, show
 from taller.wire.mismatch import Mismatch
+from taller.wire.raw import connected_socket
 from taller.wire.target import DEADLINE, Target
 from taller.wire.transcript import shorten, transcript
 
 MAX_MESSAGE = 4 * 1024 * 1024
+ALREADY = 0.1  # lo que tarda en leerse lo que ya está en la conexión, con holgura
 
 
 class WebSocketClient:
@@ -37,9 +38,12 @@ class WebSocketClient:
         headers: Mapping[str, str] | None = None,
         origin: str | None = None,
         subprotocols: Sequence[str] | None = None,
+        buffer: int | None = None,
         within: float = DEADLINE,
     ) -> AsyncIterator["WebSocketClient"]:
         """Abre la conexión y, al salir, la cierra.
+
+        `buffer` es el tamaño del búfer de recepción del núcleo, en bytes, para un lector que se va a parar.
 
         Raises:
             Mismatch: el servidor la rechaza, no contesta en `within` segundos o no habla WebSocket.
@@ -47,8 +51,9 @@ class WebSocketClient:
         transcript.add(name, target.name, "ws", f"abre un WebSocket en {path}")
         try:
             connection = await _connect(
-                target.address,
+                target,
                 path,
+                buffer,
                 additional_headers=headers,
                 origin=cast(Origin, origin),
                 subprotocols=cast(Sequence[Subprotocol], subprotocols),
@@ -101,6 +106,13 @@ class WebSocketClient:
         transcript.add(self.target.name, self.name, "ws", shown)
         return message
 
+    async def already_here(self) -> str | bytes | None:
+        """Lo que la app ya ha tenido ocasión de enviar (ver `let_it_go_on`), o None si no ha enviado nada."""
+        try:
+            return await self.receive(ALREADY)
+        except Mismatch:
+            return None
+
     async def receive_json(self, within: float = DEADLINE, *, expecting: str = "un mensaje JSON") -> Any:
         """El siguiente mensaje, que debe ser JSON en una trama de texto."""
         message = await self.receive(within, expecting=expecting)
@@ -113,9 +125,10 @@ class WebSocketClient:
 
     async def expect(self, expected: Any, within: float = DEADLINE) -> Any:
         """El siguiente mensaje, que debe cumplir `expected` (ver `compare`)."""
-        message = await self.receive_json(within, expecting=show(expected))
+        wanted = shorten(show(expected))
+        message = await self.receive_json(within, expecting=wanted)
         if found := difference(expected, message):
-            raise Mismatch(show(expected), f"{shorten(show(message))} (se esperaba {found})")
+            raise Mismatch(wanted, f"{shorten(show(message))} (se esperaba {found})")
         return message
 
     async def exchange(self, message: Any, expected: Any, within: float = DEADLINE) -> Any:
@@ -166,6 +179,11 @@ class WebSocketClient:
         transcript.note(f"{self.name} deja de leer")
         self.connection.transport.pause_reading()
 
+    def resume_reading(self) -> None:
+        """Vuelve a leer, como una pestaña que despierta: llega lo acumulado y después lo que haya."""
+        transcript.note(f"{self.name} vuelve a leer")
+        self.connection.transport.resume_reading()
+
     def _note_close(self) -> str:
         if self.connection.protocol.close_exc.rcvd is None and self.connection.protocol.close_sent:
             # Cerramos nosotros, por un mensaje que no se podía aceptar: el código es nuestro, no del servidor.
@@ -186,11 +204,14 @@ class WebSocketClient:
         return await self.target.explain("el servidor ha dejado de leer")
 
 
-def _connect(address: Address, path: str, **options: Any) -> connect:
+async def _connect(target: Target, path: str, buffer: int | None, **options: Any) -> ClientConnection:
     """Una conexión por donde escuche la app, sin pasar por ningún proxy de esta máquina."""
+    address = target.address
+    sock = None if buffer is None else await connected_socket(address, buffer)
     if address.path:
-        return unix_connect(address.path, f"ws://app{path}", **options)
-    return connect(f"ws://{address.host}:{address.port}{path}", proxy=None, **options)
+        where = {"path": address.path} if sock is None else {"sock": sock}
+        return await unix_connect(uri=f"ws://app{path}", **where, **options)
+    return await connect(f"ws://{address.host}:{address.port}{path}", sock=sock, proxy=None, **options)
 
 
 def _refusal(error: BaseException, within: float) -> str:

@@ -1,4 +1,3 @@
 """Espera: e1_eco.py", line 3"""
 
-while True:
-    pass
+while True: pass
