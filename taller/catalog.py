@@ -1,7 +1,8 @@
 """Lecciones y ejercicios, descubiertos en las carpetas: nada se da de alta en dos sitios.
 
 La clave que lo une todo es el nombre de la carpeta de la lección (`02_websockets`); un ejercicio es un
-archivo `eN_nombre.py` de `solutions/<lección>/` y su identificador es `lección.número` (`2.1`).
+archivo `eN_nombre.py` de `solutions/<lección>/` y su identificador es `lección.número` (`2.1`). En un proyecto, junto a
+ellos hay un paquete, y cada ejercicio es una etapa que lo hace crecer.
 """
 
 import ast
@@ -102,6 +103,12 @@ class Lesson:
             if line.startswith("# "):
                 return re.sub(r"^#\s+(Lección\s+)?\d*\s*[·:.]?\s*", "", line)
         return self.slug[3:].replace("_", " ").capitalize()
+
+    @cached_property
+    def package(self) -> str | None:
+        """En un proyecto, el nombre del paquete que hacen crecer sus etapas."""
+        found = sorted((self.root / "solutions" / self.slug).glob("*/__init__.py"))
+        return found[0].parent.name if found else None
 
     @cached_property
     def exercises(self) -> tuple[Exercise, ...]:

@@ -7,11 +7,12 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 from taller.catalog import Exercise
+from taller.misconceptions import misconceptions
 from taller.patience import patience
 from taller.runner import Run, Runner, start_runner
 from taller.runner.fresh import FreshProcess
@@ -59,7 +60,7 @@ class Checker:
     @classmethod
     def start(cls, *, thorough: bool = True) -> Self:
         """Lanza los procesos sin esperarlos; con `thorough` se calientan más: compensa si se usan varias veces."""
-        runner = start_runner()
+        runner = start_runner(thorough=thorough)
         if not can_fork():
             return cls(runner, FreshProcess(), None)
         from taller.runner.forked import WarmProcess
@@ -68,6 +69,11 @@ class Checker:
         fd = runner.backend.control.fileno()
         entry = "taller.checking.session" if thorough else "taller.checking.plugin"
         return cls(runner, WarmProcess.spawn([*CHECK_MODULES, entry], [fd]), fd)
+
+    @classmethod
+    def start_for(cls, exercises: Sequence[Exercise]) -> Self:
+        """Calienta más si compensa: para varios ejercicios, o para un proyecto, que importa de todo varias veces."""
+        return cls.start(thorough=len(exercises) > 1 or any(exercise.lesson.package for exercise in exercises))
 
     def wait_warm(self) -> None:
         self.runner.backend.wait_warm()
@@ -86,15 +92,17 @@ class Checker:
         folder: Path,
         *,
         seed: str | None = None,
+        only: str | None = None,
         on_event: OnEvent = lambda event: None,
     ) -> ExerciseVerdict:
         """Los controles de un ejercicio sobre el archivo que hay en `folder` (con la forma de `exercises/`).
 
-        `on_event` recibe los avisos de `session` según llegan. Si se cancela, no queda nada en marcha.
+        Con `only`, el nombre de un control, solo ese y los que necesita. `on_event` recibe los avisos de `session`
+        según llegan. Si se cancela, no queda nada en marcha.
         """
         started = time.perf_counter()
-        session = self._take_ready(exercise, folder) if seed is None else None
-        session = session or await self._open(exercise, folder, seed or secrets.token_hex(4))
+        session = self._take_ready(exercise, folder) if seed is None and only is None else None
+        session = session or await self._open(exercise, folder, seed or secrets.token_hex(4), only)
         try:
             session.go()
             checks, problem = await self._follow(exercise, session, on_event)
@@ -120,19 +128,12 @@ class Checker:
             return None
         return session
 
-    async def _open(self, exercise: Exercise, folder: Path, seed: str) -> Session:
+    async def _open(self, exercise: Exercise, folder: Path, seed: str, only: str | None = None) -> Session:
         events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         ours, theirs = socket.socketpair() if can_fork() else (None, None)
-        arguments = [
-            str(exercise.check_file),
-            "--de",
-            str(folder),
-            "--semilla",
-            seed,
-            "-q",
-            "--no-header",
-            "--tb=native",
-        ]
+        chosen = ["--solo", only] if only else []
+        how = ["-q", "--no-header", "--tb=native"]
+        arguments = [str(exercise.check_file), "--de", str(folder), "--semilla", seed, *how, *chosen]
         request = {
             "entry": "taller.checking.session",
             "payload": {"arguments": arguments, "runner_fd": self.runner_fd},
@@ -154,8 +155,8 @@ class Checker:
                             collected = len(event["checks"])
                             on_event(event)
                         case "check":
-                            checks.append(CheckVerdict.from_json(event["check"]))
-                            on_event(event)
+                            checks.append(_recognised(exercise, CheckVerdict.from_json(event["check"])))
+                            on_event({"event": "check", "check": checks[-1].to_json()})
                         case "finished" | "exit":
                             break
         except TimeoutError:
@@ -187,6 +188,10 @@ class Checker:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(exercise)) for exercise in exercises]
         return [task.result() for task in tasks]
+
+
+def _recognised(exercise: Exercise, check: CheckVerdict) -> CheckVerdict:
+    return replace(check, misconceptions=misconceptions(exercise, check))
 
 
 def _version(exercise: Exercise) -> float:

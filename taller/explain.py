@@ -15,6 +15,8 @@ def _failure_lines(verdict: CheckVerdict) -> Iterator[str]:
     yield f"{verdict.number}. {verdict.title}" + (f"  (TODO {verdict.todo})" if verdict.todo else "")
     yield f"   Se esperaba  {verdict.expected}"
     yield f"   Llegó        {verdict.received}"
+    for misconception in verdict.misconceptions:
+        yield f"   Puede ser    {misconception}"
     if verdict.hint:
         yield f"   Pista        {verdict.hint}"
     if verdict.section:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from taller.catalog import CatalogError, Lesson
 
+NOTES = ("Di", "Enseña", "Minutos", "Arranca")
+
 
 @dataclass(frozen=True)
 class Step:
@@ -31,10 +33,33 @@ class Step:
     def speech(self) -> str:
         return ast.get_docstring(ast.parse(self.source)) or ""
 
+    @property
+    def title(self) -> str:
+        """La primera línea de su docstring, sin «Paso N:»."""
+        text = re.sub(r"^Paso \d+[:.]\s*", "", self.speech.partition("\n")[0])
+        return text[:1].upper() + text[1:].rstrip(".")
+
+    @property
+    def code(self) -> list[str]:
+        """Sus líneas sin la docstring."""
+        tree = ast.parse(self.source)
+        spoken = (tree.body[0].end_lineno or 0) if ast.get_docstring(tree) is not None else 0
+        return self.source.splitlines()[spoken:]
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """Lo que hay que decir, enseñar y arrancar: etiqueta → texto de corrido."""
+        found = re.split(rf"^({'|'.join(NOTES)}):\s*", self.speech, flags=re.MULTILINE)[1:]
+        return {label: " ".join(text.split()) for label, text in zip(found[::2], found[1::2], strict=True)}
+
+    @property
+    def minutes(self) -> int:
+        """Lo que se le ha previsto; 0 si no se ha dicho."""
+        return int(self.notes.get("Minutos", "0"))
+
     def changes_since(self, previous: "Step | None") -> str:
-        """Las diferencias con el paso anterior, en formato unificado; para el primero, el archivo entero."""
-        before = previous.source.splitlines() if previous else []
-        lines = difflib.unified_diff(before, self.source.splitlines(), lineterm="", n=2)
+        """Lo que cambia del código respecto del paso anterior, en formato unificado; para el primero, todo."""
+        lines = difflib.unified_diff(previous.code if previous else [], self.code, lineterm="", n=2)
         return "\n".join(list(lines)[2:])
 
 
@@ -69,10 +94,14 @@ def find_step(lesson: Lesson, number: int) -> Step:
 
 def working_copy(step: Step) -> Path:
     """La carpeta donde se programa; si aún no existe, empieza en `step`."""
-    folder = step.lesson.root / ".taller" / "vivo" / step.lesson.slug
+    folder = live_folder(step.lesson)
     if not (folder / "vivo.py").exists():
         go_to(step, folder)
     return folder
+
+
+def live_folder(lesson: Lesson) -> Path:
+    return lesson.root / ".taller" / "vivo" / lesson.slug
 
 
 def go_to(step: Step, folder: Path) -> Path | None:

@@ -8,18 +8,18 @@ código con el que arranca (se ejecuta, pero no pasa los controles):
     …la solución…
     # endregion
 
-El esqueleto conserva todo lo demás tal cual.
+El esqueleto conserva todo lo demás tal cual. En un proyecto, los TODO están repartidos por los módulos del paquete,
+y su número dice de qué etapa son: los de la etapa 2 van del 20 al 29.
 """
 
 import hashlib
 import json
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from taller.catalog import ROOT, Exercise
+from taller.catalog import ROOT, Exercise, Lesson
 from taller.errors import TallerError
 from taller.regions import Region, RegionError, regions
 
@@ -44,8 +44,8 @@ def todos(source: str) -> dict[int, Region]:
     return found
 
 
-def generate(source: str) -> str:
-    """El esqueleto de una solución.
+def generate(source: str, wanted: Callable[[int], bool] = lambda number: True) -> str:
+    """El esqueleto de una solución; con `wanted`, solo de esos TODO, y lo demás resuelto.
 
     Raises:
         SkeletonError: no hay ninguna región, o alguna no tiene código de partida.
@@ -56,7 +56,8 @@ def generate(source: str) -> str:
         raise SkeletonError(str(error)) from error
     if not marked:
         raise SkeletonError("no tiene ninguna región «# region TODO 1: …»")
-    return replace_todos(source, marked, lambda region: list(_todo_lines(region)))
+    chosen = {number: region for number, region in marked.items() if wanted(number)}
+    return replace_todos(source, chosen, lambda region: list(_todo_lines(region)))
 
 
 def replace_todos(source: str, marked: dict[int, Region], new: Callable[[Region], list[str]]) -> str:
@@ -84,38 +85,76 @@ def _todo_lines(region: Region) -> Iterator[str]:
     yield from (line.rstrip() for line in starter)
 
 
-def skeleton_of(exercise: Exercise) -> str:
-    """El esqueleto de un ejercicio, hecho de nuevo a partir de su solución."""
+def stage_of(number: int) -> int:
+    """La etapa de un proyecto a la que pertenece un TODO."""
+    return number // 10
+
+
+def sources(exercise: Exercise) -> dict[Path, str]:
+    """Lo que escribe el estudiante, resuelto: ruta dentro de `exercises/` → texto de la solución.
+
+    Es su archivo y, en un proyecto, los módulos del paquete que tienen algún TODO de su etapa.
+    """
+    solutions = exercise.lesson.root / "solutions"
+    own = {exercise.relative: exercise.solution_file.read_text(encoding="utf-8")}
+    modules = {path: text for path, text in package_modules(exercise.lesson).items() if _stages(text, path)}
+    return own | {
+        path.relative_to(solutions): text for path, text in modules.items() if exercise.number in _stages(text, path)
+    }
+
+
+def package_modules(lesson: Lesson) -> dict[Path, str]:
+    """Los módulos del paquete de un proyecto y su texto; vacío si la lección no lo es."""
+    if lesson.package is None:
+        return {}
+    folder = lesson.root / "solutions" / lesson.slug / lesson.package
+    return {path: path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.py"))}
+
+
+def _stages(text: str, path: Path) -> set[int]:
     try:
-        return generate(exercise.solution_file.read_text(encoding="utf-8"))
+        return {stage_of(number) for number in todos(text)}
+    except RegionError as error:
+        raise SkeletonError(f"{path.name}: {error}") from error
+
+
+def skeletons(exercise: Exercise) -> dict[Path, str]:
+    """Lo mismo que `sources`, sin resolver: tal como lo recibe el estudiante."""
+    return {path: _skeleton(exercise, path, text) for path, text in sources(exercise).items()}
+
+
+def skeleton_of(exercise: Exercise) -> str:
+    """El esqueleto del archivo de un ejercicio, hecho de nuevo a partir de su solución."""
+    return skeletons(exercise)[exercise.relative]
+
+
+def _skeleton(exercise: Exercise, path: Path, text: str) -> str:
+    # En un proyecto, el archivo de cada etapa solo trae el enunciado: los TODO están en el paquete.
+    if exercise.lesson.package is not None and path == exercise.relative:
+        return text
+    try:
+        return generate(text)
     except SkeletonError as error:
-        name = exercise.solution_file.relative_to(exercise.lesson.root)
-        raise SkeletonError(f"{name}: {error}. Después: python3 curso.py autor sincronizar") from error
+        raise SkeletonError(
+            f"solutions/{path.as_posix()}: {error}. Después: python3 curso.py autor sincronizar"
+        ) from error
 
 
 def is_edited(exercise: Exercise) -> bool:
-    """Si el estudiante ha cambiado el archivo respecto del esqueleto."""
-    path = exercise.student_file
-    return path.exists() and path.read_text(encoding="utf-8", errors="replace") != skeleton_of(exercise)
-
-
-def reset(exercise: Exercise, backups: Path) -> Path | None:
-    """Devuelve el archivo a su esqueleto; si estaba editado, guarda antes una copia y devuelve dónde."""
-    path, backup = exercise.student_file, None
-    if is_edited(exercise):
-        backup = backups / f"{exercise.id}-{exercise.name}-{time.strftime('%Y%m%d-%H%M%S')}.py"
-        backup.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, backup)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(skeleton_of(exercise), encoding="utf-8")
-    return backup
+    """Si el estudiante ha cambiado algo respecto del esqueleto."""
+    folder = exercise.lesson.root / "exercises"
+    return any(
+        (folder / path).exists() and (folder / path).read_text(encoding="utf-8", errors="replace") != text
+        for path, text in skeletons(exercise).items()
+    )
 
 
 def fingerprints(exercises: list[Exercise]) -> dict[str, str]:
     """Huella de cada esqueleto: dice si la solución cambió sin regenerarlo, aunque el alumno lo haya editado."""
     return {
-        exercise.relative.as_posix(): hashlib.sha256(skeleton_of(exercise).encode()).hexdigest()[:16]
+        path.as_posix(): hashlib.sha256(text.encode()).hexdigest()[:16]
         for exercise in exercises
+        for path, text in skeletons(exercise).items()
     }
 
 
@@ -128,9 +167,33 @@ def synchronize(exercises: list[Exercise], root: Path = ROOT) -> list[Exercise]:
     """Regenera los esqueletos; devuelve los que han cambiado. Es orden de autor: escribe sobre `exercises/`."""
     changed = [exercise for exercise in exercises if not exercise.student_file.exists() or is_edited(exercise)]
     for exercise in changed:
-        exercise.student_file.parent.mkdir(parents=True, exist_ok=True)
-        exercise.student_file.write_text(skeleton_of(exercise), encoding="utf-8")
+        for path, text in skeletons(exercise).items():
+            (root / "exercises" / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / "exercises" / path).write_text(text, encoding="utf-8")
+    for lesson in {exercise.lesson for exercise in exercises}:
+        _copy_rest_of_package(lesson, root)
     current = {**stored_fingerprints(root), **fingerprints(exercises)}
     kept = {name: value for name, value in current.items() if (root / "solutions" / name).exists()}
     (root / FINGERPRINTS).write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return changed
+
+
+def _copy_rest_of_package(lesson: Lesson, root: Path) -> None:
+    """Lo que en un proyecto se da hecho, tal cual."""
+    for path in given_files(lesson):
+        target = root / "exercises" / path.relative_to(lesson.root / "solutions")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+def given_files(lesson: Lesson) -> list[Path]:
+    """Los archivos del paquete en los que el estudiante no tiene nada que escribir."""
+    if lesson.package is None:
+        return []
+    folder = lesson.root / "solutions" / lesson.slug / lesson.package
+    with_todos = {path for path, text in package_modules(lesson).items() if _stages(text, path)}
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path not in with_todos and "__pycache__" not in path.parts
+    ]

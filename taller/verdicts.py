@@ -38,7 +38,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class CheckVerdict:
-    """El resultado de un control. `max_points` es lo que vale; `points`, lo que se ha ganado."""
+    """El resultado de un control. `max_points` es lo que vale; `points`, lo que se ha ganado.
+
+    `misconceptions` explica a quien ha fallado lo que seguramente ha entendido mal, si se reconoce.
+    """
 
     number: int
     name: str
@@ -49,6 +52,7 @@ class CheckVerdict:
     expected: str = ""
     received: str = ""
     hints: list[str] = field(default_factory=list)
+    misconceptions: list[str] = field(default_factory=list)
     section: str = ""
     duration_s: float = 0.0
     transcript: list[Entry] = field(default_factory=list)

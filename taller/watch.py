@@ -6,18 +6,19 @@ from pathlib import Path
 from watchfiles import Change, awatch
 
 from taller.catalog import Exercise
+from taller.skeleton import sources
 
 # Un editor puede escribir varias veces al guardar: se espera a que pasen unos milisegundos sin cambios.
 STEP_MS = 5
 
 
 def saved(exercises: Iterable[Exercise], folder: Path) -> AsyncIterator[list[Exercise]]:
-    """Los ejercicios cuyo archivo de `folder` acaba de cambiar, cada vez que cambia alguno."""
-    by_path = {(folder / exercise.relative).resolve(): exercise for exercise in exercises}
-    return _saved(by_path, folder)
+    """Los ejercicios que acaban de cambiar en `folder`, cada vez que cambia alguno."""
+    files = [({(folder / path).resolve() for path in sources(exercise)}, exercise) for exercise in exercises]
+    return _saved(files, folder)
 
 
-async def _saved(by_path: dict[Path, Exercise], folder: Path) -> AsyncIterator[list[Exercise]]:
+async def _saved(files: list[tuple[set[Path], Exercise]], folder: Path) -> AsyncIterator[list[Exercise]]:
     async for changes in awatch(
         folder,
         watch_filter=lambda change, path: change != Change.deleted and path.endswith(".py"),
@@ -27,7 +28,7 @@ async def _saved(by_path: dict[Path, Exercise], folder: Path) -> AsyncIterator[l
         raise_interrupt=False,
     ):
         touched = _paths(changes)
-        if changed := [exercise for path, exercise in by_path.items() if path in touched]:
+        if changed := [exercise for paths, exercise in files if paths & touched]:
             yield changed
 
 

@@ -4,12 +4,13 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from taller.checking.logs import last_error
 from taller.checking.process import Process, Worker
 from taller.patience import patience
 from taller.runner import LaunchError, Run, Runner
@@ -24,6 +25,7 @@ from taller.wire import (
 )
 
 START_TIMEOUT = 4.0
+ONCE_TIMEOUT = 10.0
 # Los procesos abiertos en esta sesión: cuando un control falla, lo que han escrito va a su transcripción.
 _open: list[Process] = []
 
@@ -67,6 +69,15 @@ class App(Process):
     async def handshake(self, path: str, **options: Any) -> Handshake:
         """La respuesta, sea cual sea, a un apretón de manos con las cabeceras que se digan."""
         return await handshake(self.target, path, **options)
+
+
+async def slips() -> list[str]:
+    """Los errores de programación con que han tropezado los procesos abiertos, dichos para quien los escribió."""
+    found = []
+    for process in _open:
+        with contextlib.suppress(TimeoutError):
+            found.append(await process.slip())
+    return [slip for slip in found if slip]
 
 
 async def note_logs() -> None:
@@ -119,6 +130,23 @@ class Launch:
         finally:
             await self.stop(worker)
 
+    async def once(self, module: str) -> None:
+        """Ejecuta un módulo del estudiante, como `python -m`, y espera a que acabe.
+
+        Raises:
+            LaunchError: acaba con un error, o no acaba a tiempo.
+        """
+        self._require_file()
+        run = await self.runner.once(self.folder, module, env=self.env)
+        try:
+            ended = await run.ended(patience(ONCE_TIMEOUT))
+            if ended is None or ended.code or ended.signal:
+                why = last_error(run.log, self.folder) or str(ended or f"no acaba en {ONCE_TIMEOUT:g} s")
+                raise LaunchError(f"python -m {module} falla: {why}")
+        finally:
+            await run.close()
+            await run.forgotten()
+
     async def start(self, name: str, env: Mapping[str, str]) -> App:
         self._require_file()
         env = {**self.env, **env}
@@ -149,16 +177,21 @@ class Launch:
 
 @dataclass
 class SharedApp:
-    """La app que comparten los controles de un ejercicio; si un control la mata, el siguiente estrena otra."""
+    """La app que comparten los controles de un ejercicio; si un control la mata, el siguiente estrena otra.
+
+    Con `name` y `env`, un segundo proceso que también se comparte, con `env` añadido al entorno del ejercicio.
+    """
 
     launch: Launch
+    name: str = "app"
+    env: Mapping[str, str] = field(default_factory=dict)
     app: App | None = None
 
     async def get(self) -> App:
         if self.app is not None and self.app.run.exit is not None:
             await self.close()
         if self.app is None:
-            self.app = await self.launch.start("app", {})
+            self.app = await self.launch.start(self.name, self.env)
         return self.app
 
     async def close(self) -> None:

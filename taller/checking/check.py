@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from taller.checking.app import note_logs
+from taller.checking.app import note_logs, slips
 from taller.patience import patience
 from taller.wire import Mismatch, difference, transcript
 from taller.wire.compare import show
@@ -53,7 +53,9 @@ def check(
             transcript.start()
             try:
                 await _within(within, function(**fixtures))
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, Mismatch):
+                    error.received = "; ".join([error.received, *(s for s in await slips() if s not in error.received)])
                 await note_logs()
                 raise
 

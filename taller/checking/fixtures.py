@@ -13,6 +13,7 @@ import random
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from taller.catalog import source_folder
@@ -20,7 +21,7 @@ from taller.checking.app import App, Launch, SharedApp
 from taller.checking.keys import RUNNER
 from taller.checking.source import Source, running_source
 from taller.runner import Runner, start_runner
-from taller.services import Mailbox, ServiceError, Valkey, smtp, valkey
+from taller.services import Mailbox, Postgres, ServiceError, Valkey, postgres, smtp, valkey
 from taller.wire import transcript
 
 
@@ -67,6 +68,26 @@ async def app(shared_app: SharedApp) -> App:
     """La app del ejercicio, compartida por sus controles mientras siga viva."""
     transcript.start()
     return await shared_app.get()
+
+
+@pytest.fixture(scope="module")
+def second_env() -> dict[str, str]:
+    """Lo que cambia en el entorno del segundo proceso; cada archivo de controles puede redefinirla."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+async def shared_second(launch: Launch, second_env: dict[str, str]) -> AsyncIterator[SharedApp]:
+    """Para los controles que estrenan el segundo proceso a mitad: `await shared_second.get()`."""
+    shared = SharedApp(launch, "app 2", second_env)
+    yield shared
+    await shared.close()
+
+
+@pytest.fixture
+async def second(shared_second: SharedApp, app: App) -> App:
+    """Otro proceso de la misma app, que también comparten los controles del ejercicio mientras siga vivo."""
+    return await shared_second.get()
 
 
 @pytest.fixture
@@ -122,3 +143,41 @@ def source(source_server: Source) -> Source:
     """La fuente del ejercicio, vacía, rápida y sin averías: cuenta lo que le piden, tarda, falla y cambia."""
     source_server.reset()
     return source_server
+
+
+# Quita las filas de todas las tablas y vuelve a empezar sus contadores; las tablas, que son de la app, se quedan.
+EMPTY = """
+DO $$ DECLARE names text;
+BEGIN
+    SELECT string_agg(format('%I.%I', schemaname, tablename), ', ') INTO names
+        FROM pg_tables WHERE schemaname = 'public';
+    IF names IS NOT NULL THEN EXECUTE 'TRUNCATE ' || names || ' RESTART IDENTITY CASCADE'; END IF;
+END $$
+"""
+
+
+@pytest.fixture(scope="module")
+async def postgres_server(anyio_backend: str) -> AsyncIterator[Postgres]:
+    """Un PostgreSQL privado. Para usarlo en un control pide `database`, que lo deja en marcha y sin filas."""
+    async with postgres() as server:
+        yield server
+
+
+@pytest.fixture
+async def database(postgres_server: Postgres) -> Postgres:
+    """El PostgreSQL del ejercicio, sin filas: se puede mirar por su `.url`, matar, parar, pausar o reiniciar."""
+    with contextlib.suppress(ServiceError):
+        postgres_server.resume()
+        await postgres_server.start()
+    connection = await asyncpg.connect(postgres_server.url)
+    try:
+        await connection.execute(EMPTY)
+    finally:
+        await connection.close()
+    return postgres_server
+
+
+@pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Una carpeta vacía en la que pueden escribir todos los procesos del ejercicio; su ruta va en `app_env`."""
+    return tmp_path_factory.mktemp("compartida")

@@ -25,6 +25,7 @@ pytest_plugins = ("taller.checking.fixtures",)
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("taller")
     group.addoption("--de", default="ejercicios", help="ejercicios, soluciones o una carpeta (ejercicios)")
+    group.addoption("--solo", default=None, help="el nombre de un control: solo él y los que necesita")
     group.addoption("--semilla", default=None, help="semilla de los datos al azar (una nueva cada vez)")
 
 
@@ -44,6 +45,20 @@ START_FIRST = "Arregla primero lo que impide que la app arranque: los controles 
 
 def info_of(item: pytest.Item) -> CheckInfo | None:
     return getattr(getattr(item, "function", None), "check", None)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Con `--solo`, deja ese control y aquellos sin los que no dice nada."""
+    if config.option.solo is None:
+        return
+    infos = {info.name: info for item in items if (info := info_of(item))}
+    wanted, following = set[str](), [config.option.solo]
+    while following:
+        name = following.pop()
+        if name in infos and name not in wanted:
+            wanted.add(name)
+            following += infos[name].needs
+    items[:] = [item for item in items if (info := info_of(item)) and info.name in wanted]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -123,10 +138,19 @@ class SessionHooks:
     runner: Runner | None = None
 
     def on_collected(self, checks: list[dict[str, Any]]) -> None:
-        """Se han recogido los controles: `{"number", "name", "title"}` de cada uno."""
+        """Se han recogido los controles: `{"number", "name", "title", "points", "todo", "section"}` de cada uno."""
 
     def on_verdict(self, verdict: CheckVerdict) -> None:
         """Un control ha terminado."""
+
+
+# Lo que se cuenta de un control antes de ejecutarlo.
+TOLD = ("number", "name", "title", "points", "todo", "section")
+
+
+def told(items: list[pytest.Item]) -> list[dict[str, Any]]:
+    infos = [info for item in items if (info := info_of(item))]
+    return [{name: getattr(info, name) for name in TOLD} for info in infos]
 
 
 class Wiring:
@@ -142,8 +166,7 @@ class Wiring:
             config.stash[RUNNER] = self.hooks.runner
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        infos = [info for item in session.items if (info := info_of(item))]
-        self.hooks.on_collected([{"number": info.number, "name": info.name, "title": info.title} for info in infos])
+        self.hooks.on_collected(told(session.items))
 
 
 # Los complementos que aquí no hacen falta; los dos últimos pasarían el recolector de basura al terminar.
@@ -153,6 +176,8 @@ WITHOUT = ("cacheprovider", "junitxml", "pastebin", "doctest", "unraisableexcept
 def run_pytest(arguments: list[str], hooks: SessionHooks) -> int:
     """Ejecuta pytest en este proceso y devuelve su código de salida."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    for foreign in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):  # son para las pruebas de otros; aquí solo pueden estorbar
+        os.environ.pop(foreign, None)
     disabled = [option for name in WITHOUT for option in ("-p", f"no:{name}")]
     config = ["-c", str(ROOT / "checks" / "pytest.ini")]
     return int(pytest.main([*config, *disabled, *arguments], plugins=[Wiring(hooks)]))

@@ -1,5 +1,6 @@
 """Un proceso del estudiante visto por un control: qué ha escrito, qué le pasa y cómo matarlo o congelarlo."""
 
+import asyncio
 import re
 import signal
 from collections.abc import Mapping
@@ -11,6 +12,9 @@ from taller.patience import patience
 from taller.runner import Exit, Run
 from taller.wire import Mismatch, transcript
 
+# Lo que sale de un despiste al escribir, y no de lo que el control provoca.
+SLIP = re.compile(r"(Name|UnboundLocal|Attribute|Type|Import|ModuleNotFound|Index)Error\b")
+TRACE_POLLS, TRACE_POLL_SECONDS = 15, 0.02
 STACK_LINE = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 
 
@@ -41,9 +45,8 @@ class Process:
         self._signal(signal.SIGTERM)
         ended = await self.run.ended(patience(within))
         if ended is None:
-            raise Mismatch(
-                f"que {self.whose} termine en {within:g} s tras SIGTERM", f"sigue viva; {await self.diagnose()}"
-            )
+            found = "; ".join(filter(None, ["sigue en marcha", await self.diagnose()]))
+            raise Mismatch(f"que {self.whose} termine en {within:g} s tras SIGTERM", found)
         transcript.add(self.name, "control", "signal", str(ended))
         return ended
 
@@ -80,11 +83,26 @@ class Process:
                 return f"{self.whose} está parada en {path.name}, línea {match['line']}"
         return ""
 
+    async def slip(self) -> str:
+        """Si acaba de tropezar con un error de programación, cuál y dónde; si no, nada."""
+        error = last_error((await self._complete_log())[self._noted :], self.folder) or ""
+        return f"{self.whose} lanzó {error}" if SLIP.match(error) else ""
+
+    async def _complete_log(self) -> str:
+        """Su salida; si ha contestado un 500, con la traza, que uvicorn escribe después de la respuesta."""
+        text = await self.log()
+        for _ in range(TRACE_POLLS):
+            if "500 Internal Server Error" not in text[self._noted :] or "Traceback" in text[self._noted :]:
+                break
+            await asyncio.sleep(TRACE_POLL_SECONDS)
+            text = await self.log()
+        return text
+
     async def note_log(self) -> None:
         """Pasa a la transcripción con qué variables arrancó y lo que haya escrito que diga algo al estudiante."""
         if self.settings:
             transcript.lead("control", self.name, "note", f"arranca con {self.settings}")
-        text = await self.log()
+        text = await self._complete_log()
         for line in relevant(text[self._noted :], self.folder):
             transcript.add(self.name, "terminal", "log", line)
         self._noted = len(text)

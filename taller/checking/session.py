@@ -1,6 +1,6 @@
 """Una sesión de controles dentro de un proceso ya caliente: lo que corre tras el `fork`.
 
-Avisa con `{"event": "collected", "checks": [{"number", "name", "title"}…]}`, con un
+Avisa con `{"event": "collected", "checks": [{"number", "name", "title", "points"…}…]}`, con un
 `{"event": "check", "check": {…veredicto…}}` por control y con `{"event": "finished", "code": n}`.
 """
 

@@ -1,4 +1,4 @@
-"""Órdenes de quien escribe lecciones: sincronizar, validar, estabilidad y nueva."""
+"""Órdenes de quien escribe lecciones: sincronizar, validar, sintomas, estabilidad, mutantes y nueva."""
 
 import asyncio
 
@@ -56,6 +56,35 @@ def check_stability(which: str | None, times: int) -> int:
         checker.wait_warm()
         found = asyncio.run(stability(select(which), checker, times, say))
     return _report(found, "Ningún desacuerdo.")
+
+
+@author.command("sintomas")
+@click.argument("which", metavar="[EJERCICIO|LECCIÓN]", required=False)
+def symptoms(which: str | None) -> None:
+    """Anota qué se ve al caer en cada variante: así se reconoce en el código de quien la comete."""
+    from taller.authoring.symptoms import note_symptoms
+
+    with Checker.start() as checker:
+        checker.wait_warm()
+        asyncio.run(note_symptoms(select(which), checker, say))
+
+
+@author.command("mutantes")
+@click.argument("which", metavar="[EJERCICIO|LECCIÓN]", required=False)
+def mutants(which: str | None) -> None:
+    """Cambia mecánicamente cada solución y cuenta cuántos cambios descubren sus controles (tarda)."""
+    from taller.authoring.mutation import Score, mutation
+
+    def tell(score: Score) -> None:
+        say(str(score))
+        for path, mutant in score.survivors:
+            say(f"    {path.as_posix()}, {mutant}")
+
+    with Checker.start() as checker:
+        checker.wait_warm()
+        scores = asyncio.run(mutation(select(which), checker, tell))
+    caught, total = sum(score.caught for score in scores), sum(score.total for score in scores)
+    say(f"En total: {caught} de {total} ({caught / max(total, 1):.1%})")
 
 
 @author.command("nueva")

@@ -1,4 +1,4 @@
-"""Órdenes que ponen algo en marcha: el portal, una mini-app, los servicios, un cuaderno, una clase, las pruebas."""
+"""Órdenes que ponen algo en marcha: el portal, una mini-app, Plaza, servicios, un cuaderno, una clase, las pruebas."""
 
 import asyncio
 import os
@@ -51,6 +51,21 @@ async def _serve_demo(lesson: Lesson, port: int | None) -> None:
             await run.ended(3600.0)
         last = (run.log.strip().splitlines() or [""])[-1]
         raise LaunchError(f"La mini-app {run.exit}. {last} Repite: python3 curso.py demo {lesson.slug[:2]}")
+
+
+@click.command("proyecto", cls=SpanishCommand)
+@port_option
+@click.option("--procesos", "processes", metavar="N", type=click.IntRange(1, 64), default=2, help="Procesos web; 2.")
+@click.option("--temporal", "temporary", is_flag=True, help="Con datos que se tiran al terminar.")
+@click.option("--demo", "seeded", is_flag=True, help="Con gente, salas y mensajes de ejemplo.")
+@click.option("--de", "source", metavar="ORIGEN", default="soluciones", help="soluciones, ejercicios o una carpeta.")
+def project(port: int | None, processes: int, temporary: bool, seeded: bool, source: str) -> None:
+    """Arranca Plaza entera: sus servidores, sus procesos web y su obrero."""
+    from taller.project.plan import DATA, Plan
+    from taller.project.serve import serve_project
+
+    plan = Plan(source, port, processes, None if temporary else DATA)
+    asyncio.run(serve_project(plan, say, seeded))
 
 
 @click.command("servicios", cls=SpanishCommand)
@@ -137,9 +152,9 @@ def _show_step(step: Step, known: list[Step]) -> None:
 @click.pass_context
 def tests(context: click.Context) -> int:
     """Ejecuta todas las pruebas del curso (los argumentos van a pytest)."""
-    # Casi todas esperan a otros procesos: caben más a la vez que procesadores hay.
-    at_once = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile"]
+    # Cada una arranca servidores de verdad: más a la vez que procesadores, y unas vencen los plazos de otras.
+    at_once = ["-n", str(os.cpu_count() or 1), "--dist", "loadscope", "--no-loadscope-reorder"]
     return subprocess.call([sys.executable, "-m", "pytest", *at_once, *context.args], cwd=ROOT)
 
 
-COMMANDS = (demo, notebook, live, services, tests)
+COMMANDS = (demo, project, notebook, live, services, tests)

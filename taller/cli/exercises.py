@@ -11,8 +11,9 @@ from taller.catalog import ROOT, Exercise, find_exercise, lessons, select, sourc
 from taller.checker import Checker, OnVerdict
 from taller.cli.output import complain, console, interactive, say, show_course, show_verdict
 from taller.cli.spanish import SpanishCommand
+from taller.fresh_start import reset, undo
 from taller.progress import Progress, load_progress
-from taller.skeleton import is_edited, reset
+from taller.skeleton import is_edited, sources
 from taller.verdicts import ExerciseVerdict, report
 
 which_argument = click.argument("which", metavar="[EJERCICIO|LECCIÓN]", required=False)
@@ -35,7 +36,7 @@ def check(which: str | None, source: str, as_json: bool, seed: str | None) -> in
     chosen, folder = select(which), source_folder(source)
     progress = open_progress() if source == "ejercicios" else None
     on_verdict = _note_only(progress) if as_json else _show_and_note(progress)
-    with Checker.start(thorough=len(chosen) > 1) as checker:
+    with Checker.start_for(chosen) as checker:
         checker.wait_warm()
         verdicts = asyncio.run(checker.check_all(chosen, folder, seed=seed, on_verdict=on_verdict))
     if as_json:
@@ -84,7 +85,7 @@ async def _check_and_show(checker: Checker, exercise: Exercise, folder: Path, pr
 def hint(exercise_id: str) -> None:
     """La siguiente pista del primer control que falla: cada una desvela un poco más."""
     exercise, progress = find_exercise(exercise_id), open_progress()
-    with Checker.start(thorough=False) as checker:
+    with Checker.start_for([exercise]) as checker:
         checker.wait_warm()
         verdict = asyncio.run(checker.check(exercise, source_folder("ejercicios")))
     failed = next((check for check in verdict.checks if check.status == "failed"), None)
@@ -106,18 +107,24 @@ def hint(exercise_id: str) -> None:
 @click.command("reiniciar", cls=SpanishCommand)
 @exercise_argument
 @click.option("--si", "yes", is_flag=True, help="Sin preguntar.")
-def restart(exercise_id: str, yes: bool) -> None:
+@click.option("--deshacer", "undone", is_flag=True, help="Recupera lo que tenías antes de empezar de nuevo.")
+def restart(exercise_id: str, yes: bool, undone: bool) -> None:
     """Devuelve el archivo de un ejercicio a como estaba al principio (guarda antes una copia)."""
     exercise = find_exercise(exercise_id)
-    if exercise.student_file.exists() and not is_edited(exercise):
-        say(f"{exercise.student_file.relative_to(ROOT)} ya está como al principio.")
+    name = exercise.student_file.relative_to(ROOT)
+    if undone:
+        kept = undo(exercise)
+        say(f"{name} está como antes de empezar de nuevo.")
+    elif exercise.student_file.exists() and not is_edited(exercise):
+        say(f"{name} ya está como al principio.")
         return
-    if interactive() and not yes and not click.confirm(f"¿Devolver {exercise.id} a su estado inicial?"):
+    elif interactive() and not yes and not click.confirm(f"¿Devolver {exercise.id} a su estado inicial?"):
         return
-    backup = reset(exercise, ROOT / ".taller" / "copias")
-    say(f"{exercise.student_file.relative_to(ROOT)} está como al principio.")
-    if backup:
-        say(f"Lo que tenías queda en {backup.relative_to(ROOT)}")
+    else:
+        kept = reset(exercise)
+        say(f"{name} está como al principio. Para arrepentirte: python3 curso.py reiniciar {exercise.id} --deshacer")
+    if kept:
+        say(f"Lo que tenías queda en {kept.relative_to(ROOT)}")
     say(f"Sigue con: python3 curso.py comprobar {exercise.id}")
 
 
@@ -128,8 +135,10 @@ def solution(exercise_id: str) -> None:
     exercise, progress = find_exercise(exercise_id), open_progress()
     progress.of(exercise.id).solution_seen = True
     progress.save()
-    text = exercise.solution_file.read_text(encoding="utf-8")
-    console.print(Syntax(text, "python", theme="ansi_dark") if interactive() else text, markup=False)
+    for path, text in sources(exercise).items():
+        if exercise.lesson.package is not None:
+            say(f"# {path.as_posix()}")
+        console.print(Syntax(text, "python", theme="ansi_dark") if interactive() else text, markup=False)
 
 
 def open_progress() -> Progress:

@@ -11,7 +11,7 @@ import sys
 
 import click
 
-from taller.cli import author, course, exercises
+from taller.cli import author, course, exercises, grading
 from taller.cli.output import complain
 from taller.cli.spanish import SpanishGroup, usage_error
 from taller.errors import TallerError
@@ -39,7 +39,7 @@ def cli(context: click.Context, port: int | None, browser: bool) -> None:
         course.open_portal(port, browser)
 
 
-for command in (*exercises.COMMANDS, *course.COMMANDS, author.author):
+for command in (*exercises.COMMANDS, *course.COMMANDS, *grading.COMMANDS, author.author):
     cli.add_command(command)
 
 

@@ -1,5 +1,6 @@
 """Lo que ve quien usa el terminal: colores solo donde los hay, y el mismo texto sin ellos."""
 
+import os
 import sys
 from collections.abc import Iterable
 
@@ -11,7 +12,15 @@ from taller.explain import failure_text
 from taller.progress import Progress
 from taller.verdicts import CheckVerdict, ExerciseVerdict
 
-console = Console(highlight=False, soft_wrap=True)
+
+class Terminal(Console):
+    """Una consola que, si quien la leía se va (head, less), calla en vez de interrumpir el trabajo."""
+
+    def on_broken_pipe(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+console = Terminal(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 MARKS = {"passed": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[dim]·[/]", "unstable": "[yellow]?[/]"}

@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 from itertools import zip_longest
+from pathlib import Path
 from typing import NamedTuple
 
 from taller.catalog import Exercise
 from taller.portal.highlight import highlighted
 from taller.regions import Region
-from taller.skeleton import STARTER, replace_todos, todos
+from taller.skeleton import STARTER, replace_todos, sources, todos
 
 # Lo igual que se enseña a cada lado de una diferencia; lo demás se pliega.
 CONTEXT = 3
+KINDS = {"+": "added", "-": "removed", " ": "same", "": "same", "@": "gap"}
 
 
 class Row(NamedTuple):
@@ -24,14 +26,27 @@ class Row(NamedTuple):
     its: str
 
 
-def compare(exercise: Exercise) -> list[Row]:
-    mine = exercise.student_file.read_text(encoding="utf-8", errors="replace") if exercise.student_file.exists() else ""
-    return list(_rows(mine, finished(exercise)))
+def compare(exercise: Exercise) -> dict[str, list[Row]]:
+    """Por cada archivo del ejercicio, sus renglones."""
+    return {
+        path.as_posix(): list(_rows(_mine(exercise.lesson.root / "exercises" / path), finished(text)))
+        for path, text in sources(exercise).items()
+    }
 
 
-def finished(exercise: Exercise) -> str:
-    """La solución como la habría dejado el estudiante: con sus TODO y sin las marcas del autor."""
-    source = exercise.solution_file.read_text(encoding="utf-8")
+def changed_lines(changes: str) -> list[tuple[str, str]]:
+    """Unas diferencias en formato unificado: de cada línea, su clase (added, removed, same, gap) y su código."""
+    lines = changes.splitlines()
+    code = highlighted("\n".join("" if line.startswith("@@") else line[1:] for line in lines)).splitlines()
+    return [(KINDS[line[:1]], html) for line, html in zip(lines, code, strict=False)]
+
+
+def _mine(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+def finished(source: str) -> str:
+    """Una solución como la habría dejado el estudiante: con sus TODO y sin las marcas del autor."""
     return replace_todos(source, todos(source), _without_marks)
 
 

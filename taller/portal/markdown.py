@@ -8,6 +8,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
 from taller.anchors import Heading, anchor_headings
@@ -29,6 +30,11 @@ def render_statement(text: str) -> str:
     return str(_parser(html=False).render(text))
 
 
+def render_line(text: str) -> str:
+    """Un texto seguido, sin párrafos ni HTML dentro."""
+    return str(_parser(html=False).renderInline(text))
+
+
 def render_lesson(text: str, lesson: Lesson) -> Page:
     parser = _parser(html=True)
     tokens = parser.parse(text)
@@ -45,7 +51,16 @@ def render_lesson(text: str, lesson: Lesson) -> Page:
 
 def _parser(*, html: bool) -> MarkdownIt:
     options = {"html": html, "highlight": lambda code, language, _: highlighted_block(code, language)}
-    return MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
+    parser.core.ruler.push("figures", _mark_figures)
+    return parser
+
+
+def _mark_figures(state: StateCore) -> None:
+    """Las columnas alineadas a la derecha, con una clase: el estilo escrito en la etiqueta lo prohíbe la política."""
+    for token in state.tokens:
+        if token.type in ("th_open", "td_open") and "right" in str(token.attrs.pop("style", "")):
+            token.attrSet("class", "num")
 
 
 def _mark_callouts(tokens: Sequence[Token]) -> None:

@@ -55,6 +55,11 @@ class Outline:
         """Por dónde seguir: el primer ejercicio sin superar."""
         return next((step for step in self.steps if not step.passed), None)
 
+    @property
+    def project(self) -> Lesson | None:
+        """La lección a la que llevan todas, si está escrita."""
+        return next((stage.lesson for stage in self.stages if stage.lesson.package and stage.lesson.written), None)
+
     def after(self, exercise: Exercise) -> Exercise | None:
         """El ejercicio que sigue a otro."""
         order = [step.exercise for step in self.steps]

@@ -1,4 +1,4 @@
-"""Las páginas: portada, lección, ejercicio y comparación con la solución."""
+"""Las páginas: portada, lección, ejercicio, comparación con la solución y servicios."""
 
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,11 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.templating import Jinja2Templates
 from starlette.exceptions import HTTPException
 
-from taller.catalog import Exercise, Lesson
-from taller.portal.comparison import compare
+from taller.catalog import CatalogError, Exercise, Lesson
+from taller.livecoding import Step, find_step, steps
+from taller.portal.comparison import changed_lines, compare
 from taller.portal.live import Live
-from taller.portal.markdown import Page, render_lesson, render_statement
+from taller.portal.markdown import Page, render_lesson, render_line, render_statement
 from taller.portal.outline import outline
 from taller.portal.pieces import ExerciseInLessonDep, LessonDep, Pieces, PiecesDep
 from taller.skeleton import SkeletonError, is_edited
@@ -35,7 +36,33 @@ async def home(request: Request, pieces: PiecesDep) -> Response:
 @router.get("/leccion/{slug}")
 async def lesson_page(request: Request, lesson: LessonDep, pieces: PiecesDep) -> Response:
     panels = [_panel(exercise, pieces.live) for exercise in lesson.exercises]
-    return _show(request, pieces, "lesson.html", lesson=lesson, reading=_reading(lesson), panels=panels)
+    has_steps = (lesson.folder / "pasos").is_dir()
+    return _show(
+        request, pieces, "lesson.html", lesson=lesson, reading=_reading(lesson), panels=panels, has_steps=has_steps
+    )
+
+
+@router.get("/leccion/{slug}/vivo")
+async def live_page(request: Request, lesson: LessonDep, pieces: PiecesDep, paso: int = 1) -> Response:
+    """Un paso para proyectar: qué decir, qué cambia y cómo se va de tiempo."""
+    try:
+        known, step = steps(lesson), find_step(lesson, paso)
+    except CatalogError as error:
+        raise HTTPException(404, str(error)) from error
+    return _show(request, pieces, "live.html", lesson=lesson, step=step, steps=known, **_around(step, known))
+
+
+def _around(step: Step, known: list[Step]) -> dict[str, Any]:
+    """El paso entre los demás; `planned` son los minutos previstos hasta acabarlo."""
+    place = known.index(step)
+    previous = known[place - 1] if place else None
+    return {
+        "previous": previous,
+        "following": next(iter(known[place + 1 :]), None),
+        "planned": sum(each.minutes for each in known[: place + 1]),
+        "notes": {label: render_line(step.notes[label]) for label in ("Di", "Enseña") if label in step.notes},
+        "changes": changed_lines(step.changes_since(previous)),
+    }
 
 
 @router.get("/leccion/{slug}/{exercise_id}")
@@ -48,8 +75,13 @@ async def exercise_page(request: Request, exercise: ExerciseInLessonDep, pieces:
 async def solution_page(request: Request, exercise: ExerciseInLessonDep, pieces: PiecesDep) -> Response:
     record = pieces.ledger.read().of(exercise.id)
     allowed = record.passed_at is not None or record.solution_seen
-    rows = compare(exercise) if allowed else []
-    return _show(request, pieces, "solution.html", lesson=exercise.lesson, exercise=exercise, rows=rows)
+    files = compare(exercise) if allowed else {}
+    return _show(request, pieces, "solution.html", lesson=exercise.lesson, exercise=exercise, files=files)
+
+
+@router.get("/servicios")
+async def services_page(request: Request, pieces: PiecesDep) -> Response:
+    return _show(request, pieces, "services.html")
 
 
 @router.get("/files/{slug}/{path:path}")

@@ -8,6 +8,7 @@ from fastapi import Depends, HTTPException, Request
 
 from taller.catalog import CatalogError, Exercise, Lesson, find_exercise, find_lesson
 from taller.portal.demos import Demos
+from taller.portal.desk import Desk
 from taller.portal.hub import Hub
 from taller.portal.ledger import Ledger
 from taller.portal.live import Live
@@ -20,6 +21,7 @@ class Pieces:
     ledger: Ledger
     live: Live
     demos: Demos
+    desk: Desk
 
 
 def pieces_of(request: Request) -> Pieces:

@@ -1,13 +1,15 @@
 /* Los botones: comprobar, pedir una pista, empezar de nuevo, rendirse y copiar. */
 
 import { ask } from "./api.js";
-import { announce, el } from "./dom.js";
+import { el } from "./dom.js";
+import { tell } from "./tell.js";
 
 const ACTIONS = {
   check: (button) => ask("POST", `/exercises/${exerciseOf(button)}/check`),
   hint: (button) => ask("POST", `/exercises/${exerciseOf(button)}/checks/${button.dataset.number}/hints`),
   restore: (button) => ask("POST", `/exercises/${exerciseOf(button)}/reset`),
   reset,
+  undo,
   "give-up": giveUp,
 };
 
@@ -38,7 +40,14 @@ async function reset(button) {
   );
   if (!accepted) return;
   const { backup } = await ask("POST", `/exercises/${id}/reset`);
-  tell(button, backup ? `Hecho. Lo que tenías está en ${backup}` : "Hecho. El archivo no tenía cambios que guardar.");
+  const note = tell(button, backup ? `Hecho. Lo que tenías está en ${backup}` : "Hecho. El archivo no tenía cambios que guardar.");
+  if (backup) note.append(" ", el("button", { type: "button", class: "small", "data-do": "undo" }, "Deshacer"));
+}
+
+async function undo(button) {
+  const bar = button.closest(".row");
+  await ask("DELETE", `/exercises/${exerciseOf(button)}/reset`);
+  tell(bar.querySelector('[data-do="reset"]'), "Recuperado: el archivo está como antes.");
 }
 
 async function giveUp(button) {
@@ -53,13 +62,6 @@ async function copy(button) {
     throw new Error("El navegador no deja copiar: selecciona la ruta y cópiala tú.");
   });
   tell(button, "Copiada");
-}
-
-/** Una nota al lado del botón, que además se oye. */
-function tell(button, text, kind = "") {
-  button.parentElement.querySelector(".told")?.remove();
-  button.after(el("span", { class: `told small ${kind}` }, text));
-  announce(text);
 }
 
 function confirm(title, text) {

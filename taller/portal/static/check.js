@@ -36,6 +36,7 @@ function explanation(check, lessonUrl) {
       el("dt", { class: "wanted" }, "Se esperaba"), el("dd", { class: "wanted" }, ...expected),
       el("dt", { class: "got" }, "Llegó"), el("dd", { class: "got" }, ...received),
       difference && el("dt", {}, "Diferencia"), difference && el("dd", {}, difference)),
+    ...check.misconceptions.map((text) => el("p", { class: "misconception" }, el("strong", {}, "Puede ser esto: "), text)),
     help(check, lessonUrl),
     check.transcript.length > 0 && whatHappened(check));
 }
@@ -55,6 +56,13 @@ function whatHappened(check) {
   const box = el("details", { class: "what-happened", "data-key": `story-${check.number}` },
     el("summary", {}, `Lo que pasó: ${plural(check.transcript.length, "paso", "pasos")}`), body);
   // El diagrama puede tener cientos de filas: se dibuja cuando se va a ver.
-  box.addEventListener("toggle", () => box.open && !body.firstChild && body.append(...story(check.transcript, body.clientWidth)));
+  let drawn = false;
+  box.addEventListener("toggle", async () => {
+    if (!box.open || drawn) return;
+    drawn = true;
+    const exercise = box.closest("[data-verdict]").dataset.verdict;
+    const url = `/api/exercises/${exercise}/checks/${check.number}/sequence`;
+    body.append(...(await story(check.transcript, url, body.clientWidth)));
+  });
   return box;
 }

@@ -4,11 +4,17 @@ import { connect } from "./stream.js";
 import { Demo } from "./demo.js";
 import { VerdictPanel } from "./verdict.js";
 import { updateOverview } from "./overview.js";
+import { ServicesPage } from "./services.js";
+import { present } from "./presenter.js";
 import { listenToActions } from "./actions.js";
 
 const { lesson, focus } = document.body.dataset;
 const panels = new Map([...document.querySelectorAll("[data-verdict]")].map((element) => [element.dataset.verdict, new VerdictPanel(element)]));
 const demoElement = document.querySelector("[data-demo]");
+const servicesElement = document.querySelector("[data-services]");
+const presenterElement = document.querySelector("[data-presenter]");
+if (presenterElement) present(presenterElement);
+if (servicesElement) new ServicesPage(servicesElement);
 const demo = demoElement && new Demo(demoElement);
 
 const handlers = {
