@@ -10,6 +10,7 @@ y cede el paso a `taller`. Si algo se interrumpe, repite la orden: sabe arreglar
 
 import hashlib
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -66,8 +67,13 @@ def is_ready() -> bool:
 
 
 def fingerprint() -> str:
-    place = f"{VENV} {sys.platform} {sys.version_info[:2]}".encode()
-    return hashlib.sha256(place + LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    """De lo que se instala y dónde; lo demás de pyproject.toml (ruff, pytest…) no obliga a instalar otra vez."""
+    import tomllib  # no está antes de Python 3.11, y a quien lo tenga hay que podérselo decir
+
+    place = f"{VENV} {sys.platform} {sys.version_info[:2]}"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    installed = json.dumps([place, project.get("build-system"), project.get("project")])
+    return hashlib.sha256(installed.encode() + LOCK.read_bytes()).hexdigest()
 
 
 def set_up() -> None:

@@ -1,40 +1,69 @@
 """Lo que comparten las pruebas: un navegador de verdad y una copia del curso que se puede estropear."""
 
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from chromium import FLAGS, find_chromium
 from playwright.sync_api import Browser, sync_playwright
+from xdist.scheduler import LoadScopeScheduling
 
 from taller.catalog import ROOT, exercises
-from taller.skeleton import reset
+from taller.fresh_start import reset
+from taller.runner import Runner, start_runner
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BROWSER_FLAGS = (
-    "--no-sandbox",
-    "--headless",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
+# Largas, y no comparten nada con las de su archivo: quien reparte solo ve los nombres.
+APART = (
+    "::test_an_exercise_is_solid[",
+    "::test_runs_again_without_errors[",
+    "test_bench_difusion.py::",
 )
 
+
+class FilesWhole(LoadScopeScheduling):
+    """Reparte cada archivo entero a un proceso, porque sus pruebas comparten servidores; las largas, sueltas."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if any(name in nodeid for name in APART) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesWhole:
+    # xdist_group no sirve: xdist 3.8 escribe el grupo en un nombre que pytest 9.2 ya no lee.
+    return FilesWhole(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Las largas, antes: al final dejarían un proceso trabajando y los demás mirando."""
+    items.sort(key=lambda item: not any(name in item.nodeid for name in APART))
+
+
 CourseCopy = Callable[[Path], Path]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module", params=["fork", "fresh"])
+async def runner(request: pytest.FixtureRequest) -> AsyncIterator[Runner]:
+    """El ejecutor de las dos maneras: por `fork`, y con un proceso nuevo donde no lo hay."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "fresh":
+            patch.setenv("TALLER_SIN_FORK", "1")
+        runner = start_runner()
+        runner.backend.wait_warm()
+        yield runner
+        runner.close()
 
 
 # Por módulo y no por sesión: mientras vive, Playwright ocupa el bucle de eventos que usan las pruebas con anyio.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None and os.environ.get("TALLER_SIN_NAVEGADOR") == "1":
-        pytest.skip("no hay navegador y TALLER_SIN_NAVEGADOR=1 lo permite")
-    if path is None:
-        pytest.fail("No hay ningún navegador. Instala chromium, o sáltate estas pruebas con TALLER_SIN_NAVEGADOR=1")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=list(BROWSER_FLAGS))
+        chromium = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
         yield chromium
         chromium.close()
 
@@ -49,7 +78,7 @@ def course_copy() -> CourseCopy:
             shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", ".*_cache"))
         (root / "lessons" / "03_tareas").mkdir()
         for exercise in exercises(root):
-            reset(exercise, root / ".taller" / "copias")
+            reset(exercise)
         return root
 
     return copy

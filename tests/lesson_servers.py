@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -50,5 +50,7 @@ def listening_address(server: subprocess.Popen[str]) -> str:
 
 def drain(stream: IO[str], lines: SimpleQueue[str]) -> None:
     """Lee hasta el final, para que el servidor nunca se quede parado por escribir en su registro."""
-    for line in stream:
-        lines.put(line)
+    # Al salir, Popen cierra su lado aunque un nieto del servidor guarde el otro: leer entonces es un ValueError.
+    with suppress(ValueError):
+        for line in stream:
+            lines.put(line)

@@ -25,7 +25,7 @@ port = int(sys.argv[2]) if len(sys.argv) > 2 else 0
 asyncio.run(serve_portal(port, lambda url: print(url, flush=True), Path(sys.argv[1])))
 print("fin", flush=True)
 """
-PATIENCE = 15.0
+PATIENCE = 30.0
 Data = dict[str, Any]
 
 
@@ -44,7 +44,11 @@ class Portal:
         self.output: list[str] = []
         self._reader = threading.Thread(target=self._read, args=(lines,), daemon=True)
         self._reader.start()
-        self.url = lines.get(timeout=PATIENCE).strip().rstrip("/")
+        try:
+            self.url = lines.get(timeout=PATIENCE).strip().rstrip("/")
+        except queue.Empty:
+            self.process.kill()
+            raise
         assert self.url.startswith("http://127.0.0.1:"), self.url + "".join(self.output)
         self.port = int(self.url.rpartition(":")[2])
         self.http = httpx.Client(base_url=self.url, timeout=PATIENCE)

@@ -7,37 +7,16 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-
-from taller.catalog import ROOT
-
-COPIED = ("taller", "lessons", "solutions", "exercises", "checks", "docs", "notebooks", "pyproject.toml")
+from whole_course import copy_course, run
 
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Una copia entera del curso, con los ejercicios como los deja `autor sincronizar`."""
-    root = tmp_path_factory.mktemp("cli") / "curso"
-    for name in COPIED:
-        source = ROOT / name
-        ignore = shutil.ignore_patterns("__pycache__", ".*_cache")
-        shutil.copytree(source, root / name, ignore=ignore) if source.is_dir() else shutil.copy(source, root / name)
-    assert run(root, "autor", "sincronizar").returncode == 0
-    return root
-
-
-def run(root: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "taller", *arguments],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root), "NO_COLOR": "1", **env},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        stdin=subprocess.DEVNULL,
-    )
+    return copy_course(tmp_path_factory.mktemp("cli"))
 
 
 MISUSES = [
@@ -54,13 +33,11 @@ MISUSES = [
     ("pista",),
     ("pista", "9.9"),
     ("reiniciar", "9.9"),
+    ("reiniciar", "2.4", "--deshacer"),
     ("solucion", "2"),
     ("vigilar", "9.9"),
     ("demo",),
     ("demo", "99"),
-    ("demo", "10"),
-    ("cuaderno", "10"),
-    ("vivo", "10"),
     ("vivo", "02", "--paso", "99"),
     ("autor", "nada"),
     ("autor", "validar", "99"),
@@ -76,6 +53,13 @@ def test_misuse_gets_one_line_that_ends_with_the_next_command(course: Path, argu
     assert result.returncode == 2, result
     assert result.stdout == ""
     assert re.fullmatch(r"✗ .+python3 curso\.py .+\n", result.stderr), result.stderr
+
+
+def test_what_is_set_for_other_tests_does_not_reach_the_checks(course: Path) -> None:
+    """Quien exporta PYTEST_ADDOPTS para su proyecto no tiene por qué acordarse de que los controles son pytest."""
+    options = {"PYTEST_ADDOPTS": "--junitxml=out.xml -x --no-such-option", "PYTEST_PLUGINS": "no_such_plugin"}
+    result = run(course, "comprobar", "2.1", "--de", "soluciones", **options)
+    assert result.returncode == 0, result
 
 
 def test_solutions_pass_and_the_json_is_the_documented_object(course: Path) -> None:
@@ -117,8 +101,8 @@ def test_a_failed_check_reads_well_in_the_terminal(course: Path) -> None:
 def test_plain_pytest_gives_the_same_verdict(course: Path) -> None:
     command = [sys.executable, "-m", "pytest", "checks/02_websockets/test_e1_eco.py", "-q"]
     env = {**os.environ, "PYTHONPATH": str(course)}
-    passed = subprocess.run([*command, "--de", "soluciones"], cwd=course, env=env, capture_output=True, timeout=50)
-    failed = subprocess.run(command, cwd=course, env=env, capture_output=True, text=True, timeout=50)
+    passed = subprocess.run([*command, "--de", "soluciones"], cwd=course, env=env, capture_output=True, timeout=100)
+    failed = subprocess.run(command, cwd=course, env=env, capture_output=True, text=True, timeout=100)
     assert (passed.returncode, failed.returncode) == (0, 1), failed.stdout
     assert "Se esperaba" in failed.stdout
 
@@ -154,7 +138,10 @@ def test_reset_keeps_a_copy_and_says_where(course: Path) -> None:
     assert path.read_text() == pristine
     kept = re.search(r"\.taller/copias/\S+", result.stdout)
     assert kept, result.stdout
-    assert (course / kept[0]).read_text() == "# mi trabajo\n"
+    assert (course / kept[0] / "02_websockets" / "e1_eco.py").read_text() == "# mi trabajo\n"
+    assert run(course, "reiniciar", "2.1", "--deshacer").returncode == 0
+    assert path.read_text() == "# mi trabajo\n"
+    path.write_text(pristine)
 
 
 def test_a_missing_exercise_file_is_said_with_its_cure(course: Path) -> None:
@@ -199,8 +186,9 @@ def test_a_new_lesson_runs_from_the_first_moment(course: Path) -> None:
     result = run(course, "autor", "validar", "55")
     assert result.returncode == 1
     findings = [line for line in result.stderr.splitlines() if line.startswith("✗")]
-    assert len(findings) == 1, findings
-    assert "docs/mapa_teoria.md" in findings[0]
+    assert len(findings) == 2, findings
+    assert "python3 curso.py autor sintomas 55" in findings[0]
+    assert "docs/mapa_teoria.md" in findings[1]
     for place in ("lessons", "solutions", "exercises", "checks"):
         shutil.rmtree(course / place / "55_prueba")
     (course / "notebooks" / "55_prueba.ipynb").unlink()
@@ -214,7 +202,8 @@ def test_demo_serves_until_interrupted_and_a_taken_port_is_said(course: Path) ->
         stdout=subprocess.PIPE,
         text=True,
     )
-    with demo:
+    with demo, ExitStack() as stack:
+        stack.callback(demo.kill)
         assert demo.stdout is not None
         line = demo.stdout.readline()
         port = re.search(r"127\.0\.0\.1:(\d+)", line)

@@ -120,6 +120,14 @@ def test_ready_course_only_runs_taller(ready: Path) -> None:
     assert (code, json.loads(out), err) == (7, [f"{ready}/.venv", "7"], "")
 
 
+def test_settings_that_install_nothing_do_not_install_again(ready: Path) -> None:
+    project = ready / "pyproject.toml"
+    project.write_text(f"{PROJECT}[tool.ruff]\nline-length = 100\n")
+    code, _, err = launch(ready)
+    project.write_text(PROJECT)
+    assert (code, err) == (7, "")
+
+
 def test_the_python_of_venv_may_start_it(ready: Path) -> None:
     assert launch(ready, python=str(ready / ".venv/bin/python"))[::2] == (7, "")
 

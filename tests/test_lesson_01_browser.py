@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
+from lesson_pages import opened
 from lesson_servers import ROOT, serving
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
@@ -29,18 +30,11 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 def open_page(browser: Browser, address: str, size: ViewportSize) -> Iterator[Page]:
     """La mini-app con el mercado parado y los cuatro paneles al día."""
     httpx.put(f"http://{address.replace('taller.localhost', '127.0.0.1')}/api/pace", json={"seconds": 0})
-    context = browser.new_context(viewport=size, locale="es")
-    context.set_default_timeout(DEADLINE_MS)
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"http://{address}/")
-    expect(page.locator("h1")).to_have_text("Un precio, cuatro maneras de verlo")
-    for pane in PANES:
-        expect(page.locator(f"#pane-{pane} .state")).to_have_text("al día")
-    yield page
-    context.close()
-    assert errors == []
+    with opened(browser, address, DEADLINE_MS, size) as page:
+        expect(page.locator("h1")).to_have_text("Un precio, cuatro maneras de verlo")
+        for pane in PANES:
+            expect(page.locator(f"#pane-{pane} .state")).to_have_text("al día")
+        yield page
 
 
 def count(page: Page, pane: str, name: str) -> int:
@@ -85,6 +79,7 @@ def test_one_change_reaches_three_at_once_and_the_poll_later(page: Page) -> None
     expect(page.locator("#pane-poll .state")).to_have_text(re.compile("atrasado"))
     expect(page.locator("#pane-poll")).to_have_class(re.compile("stale"))
     expect(page.locator("#pane-poll .state")).to_have_text("al día")
+    expect(page.locator("#pane-poll [data-count=last]")).not_to_have_text("–")
     assert count(page, "poll", "last") > max(count(page, pane, "last") for pane in PUSHED)
 
 

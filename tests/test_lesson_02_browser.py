@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from lesson_pages import opened
 from lesson_servers import ROOT, serving
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
@@ -24,24 +25,17 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 
 def open_page(browser: Browser, address: str, size: ViewportSize) -> Iterator[Page]:
     """La mini-app con Ana y Luis conectados; al acabar se van los dos, para no ocupar el nombre."""
-    context = browser.new_context(viewport=size, locale="es")
-    context.set_default_timeout(DEADLINE_MS)
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"http://{address}/")
-    expect(page.locator("h1")).to_have_text("Un chat con el cable a la vista")
-    for name in ("Ana", "Luis"):
-        expect(state(page, name)).to_have_text("conectada")
-        if address.startswith("127.0.0.1"):
-            expect(page.locator(f"#person-{name} .cable")).to_contain_text("cable")
-    yield page
-    for name in ("Ana", "Luis"):
-        page.uncheck(f"#person-{name} .auto")
-        do(page, name, "close")
-        expect(state(page, name)).not_to_have_text("conectada")
-    context.close()
-    assert errors == []
+    with opened(browser, address, DEADLINE_MS, size) as page:
+        expect(page.locator("h1")).to_have_text("Un chat con el cable a la vista")
+        for name in ("Ana", "Luis"):
+            expect(state(page, name)).to_have_text("conectada")
+            if address.startswith("127.0.0.1"):
+                expect(page.locator(f"#person-{name} .cable")).to_contain_text("cable")
+        yield page
+        for name in ("Ana", "Luis"):
+            page.uncheck(f"#person-{name} .auto")
+            do(page, name, "close")
+            expect(state(page, name)).not_to_have_text("conectada")
 
 
 def state(page: Page, name: str) -> Locator:

@@ -191,11 +191,6 @@ def test_everybody_reads_the_same_order(app: str) -> None:
     assert orders[0] == orders[1] == orders[2]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.mark.anyio
 async def test_python_client_comes_back_by_itself(app: str) -> None:
     url = f"ws://{relay_of(app)}/ws/chat?name=Vuelve"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
+from lesson_pages import opened
 from lesson_servers import ROOT, serving
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
@@ -27,17 +28,10 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 
 
 def open_page(browser: Browser, address: str, size: ViewportSize) -> Iterator[Page]:
-    context = browser.new_context(viewport=size, locale="es")
-    context.set_default_timeout(DEADLINE_MS)
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"http://{address}/")
-    expect(page.locator("#lane-sse .badge")).to_have_text("abierto")
-    expect(page.locator("#lane-ws .badge")).to_have_text("abierto")
-    yield page
-    context.close()
-    assert errors == []
+    with opened(browser, address, DEADLINE_MS, size) as page:
+        expect(page.locator("#lane-sse .badge")).to_have_text("abierto")
+        expect(page.locator("#lane-ws .badge")).to_have_text("abierto")
+        yield page
 
 
 def cells(page: Page, lane: str) -> dict[str, str]:

@@ -155,11 +155,6 @@ async def first(events: Any, count: int) -> list[Any]:
         return [await anext(events) for _ in range(count)]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.mark.anyio
 async def test_a_cursor_left_behind_jumps_and_the_gap_is_told(streams: ModuleType) -> None:
     publish = streams.feed.publish

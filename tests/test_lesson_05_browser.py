@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from lesson_pages import opened
 from lesson_servers import ROOT, serving
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
@@ -24,23 +25,16 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 
 def open_page(browser: Browser, address: str, size: ViewportSize) -> Iterator[Page]:
     """La mini-app ya al día; al acabar deja la estación como estaba, sin viajeros y con Redis en marcha."""
-    context = browser.new_context(viewport=size, locale="es")
-    context.set_default_timeout(DEADLINE_MS)
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"http://{address}/")
-    expect(page.locator("h1")).to_have_text("Una caché bajo presión")
-    expect(figure(page, "right", "aciertos")).to_be_visible()
-    for kind in ("naive", "right"):
-        expect(page.locator(f"#{kind}-state")).to_have_text("conectado")
-    yield page
-    travellers(page, 0)
-    if page.get_attribute("[data-redis=up]", "aria-pressed") == "false":
-        page.click("[data-redis=up]")
-        expect(page.locator("[data-redis=up]")).to_have_attribute("aria-pressed", "true")
-    context.close()
-    assert errors == []
+    with opened(browser, address, DEADLINE_MS, size) as page:
+        expect(page.locator("h1")).to_have_text("Una caché bajo presión")
+        expect(figure(page, "right", "aciertos")).to_be_visible()
+        for kind in ("naive", "right"):
+            expect(page.locator(f"#{kind}-state")).to_have_text("conectado")
+        yield page
+        travellers(page, 0)
+        if page.get_attribute("[data-redis=up]", "aria-pressed") == "false":
+            page.click("[data-redis=up]")
+            expect(page.locator("[data-redis=up]")).to_have_attribute("aria-pressed", "true")
 
 
 def figure(page: Page, kind: str, name: str) -> Locator:

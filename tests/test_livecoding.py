@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from taller.authoring.new_lesson import create_lesson
-from taller.catalog import ROOT, CatalogError, Lesson, find_lesson
+from taller.catalog import ROOT, CatalogError, Lesson, find_lesson, lessons
 from taller.livecoding import find_step, go_to, steps, working_copy
 
 
@@ -38,10 +38,32 @@ def lesson(tmp_path: Path) -> Lesson:
 def test_a_step_tells_what_to_say_and_what_changes(lesson: Lesson) -> None:
     first, second = steps(lesson)
     assert first.speech.startswith("Paso 1. Una ruta que saluda.")
-    assert first.changes_since(None).count("\n+") > 10
+    assert first.changes_since(None).count("\n+") > 5
     changes = second.changes_since(first)
     assert '-async def hello(name: str = "mundo") -> dict[str, str]:' in changes
     assert '+async def hello(name: str = "planeta") -> dict[str, str]:' in changes
+
+
+def test_a_step_of_the_course_says_its_title_what_to_say_and_how_long_it_takes() -> None:
+    second = find_step(find_lesson("02"), 2)
+    assert second.title == "Un protocolo. Mensajes con tipo, y errores que no matan la conexión"
+    assert second.notes["Di"].startswith("«WebSocket lleva textos;")
+    assert "Arranca" not in second.notes["Enseña"]
+    assert second.minutes == int(second.notes["Minutos"])
+    assert not any(line.startswith(('"""', "Di:")) for line in second.code)
+
+
+@pytest.mark.parametrize("slug", [lesson.slug for lesson in lessons() if lesson.written])
+def test_every_step_says_how_long_it_takes(slug: str) -> None:
+    assert all(step.minutes and {"Di", "Enseña"} <= set(step.notes) for step in steps(find_lesson(slug)))
+
+
+def test_the_guide_adds_up_the_minutes_of_each_lesson() -> None:
+    guide = (ROOT / "docs" / "guia_docente.md").read_text(encoding="utf-8")
+    written = [lesson for lesson in lessons() if lesson.written]
+    minutes = [sum(step.minutes for step in steps(lesson)) for lesson in written]
+    assert f"| | {' | '.join(f'{lesson.number:02}' for lesson in written)} |" in guide
+    assert f"| minutos en directo | {' | '.join(map(str, minutes))} |" in guide
 
 
 def test_going_to_a_step_keeps_what_the_teacher_had_written(lesson: Lesson) -> None:

@@ -10,8 +10,6 @@ from taller.skeleton import (
     SkeletonError,
     fingerprints,
     generate,
-    is_edited,
-    reset,
     skeleton_of,
     stored_fingerprints,
     synchronize,
@@ -95,14 +93,3 @@ def test_a_changed_solution_shows_in_the_fingerprints_even_if_the_student_edited
     assert stored_fingerprints(root) == fingerprints([exercise])
     exercise.solution_file.write_text(SOLUTION.replace("el doble", "el doble exacto"))
     assert stored_fingerprints(root) != fingerprints([exercise])
-
-
-def test_reset_keeps_what_the_student_had(exercise: Exercise) -> None:
-    exercise.student_file.parent.mkdir(parents=True)
-    exercise.student_file.write_text("mi trabajo\n")
-    assert is_edited(exercise)
-    backup = reset(exercise, exercise.lesson.root / ".taller" / "copias")
-    assert backup is not None
-    assert backup.read_text() == "mi trabajo\n"
-    assert not is_edited(exercise)
-    assert reset(exercise, exercise.lesson.root / ".taller" / "copias") is None

@@ -15,11 +15,6 @@ TEA = {"id": "7", "name": "té", "price": 300, "version": 4}
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def source() -> AsyncIterator[Source]:
     async with running_source() as source:
         source.records["/products/7"] = dict(TEA)
