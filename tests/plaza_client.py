@@ -109,6 +109,8 @@ class Reader:
             await asyncio.sleep(RETRY_SECONDS)
 
     def _note(self, event: dict[str, Any]) -> None:
+        if event["type"] == "error":
+            raise ConnectionResetError(event["code"])
         if event["type"] == "joined":
             self.lost += event["recovered"] is False
             self._position = self._position or {"epoch": event["epoch"], "seq": event["seq"]}

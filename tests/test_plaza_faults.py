@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
+import asyncpg
 import pytest
 from plaza_client import Person, Reader, Writer, events, of_type, send, until
 from plaza_town import Town, town
@@ -106,6 +107,37 @@ async def test_what_was_acknowledged_everyone_sees_once_and_in_order(
     for reader in readers:
         assert reader.seen == said
         assert reader.lost == 0
+
+
+async def test_what_a_process_saved_and_did_not_live_to_announce_is_seen(plaza: Town, owner: Person, room: int) -> None:
+    """Con el bus sano y sin que nadie más hable: de ese mensaje solo sabe la base de datos."""
+    readers = [Reader(owner, room), Reader(owner, room)]
+    async with reading(readers):
+        async with owner.socket() as socket:
+            await send(socket, type="join", room=room)
+            await send(socket, type="send", room=room, text="hola", client_id="antes")
+            await until(socket, of_type("ack"))
+        await asyncio.to_thread(plaza.do, save_without_announcing(plaza, room, "después"))
+        async with asyncio.timeout(15):
+            while any(len(reader.seen) < 2 for reader in readers):
+                await asyncio.sleep(0.02)
+    assert [reader.seen for reader in readers] == [[(1, "antes"), (2, "después")]] * 2
+
+
+async def save_without_announcing(plaza: Town, room: int, client_id: str) -> None:
+    """Lo que deja en la base de datos un proceso que muere justo después de guardar."""
+    connection = await asyncpg.connect(plaza.postgres.url)
+    try:
+        async with connection.transaction():
+            await connection.execute("UPDATE rooms SET last_seq = last_seq + 1 WHERE id = $1", room)
+            await connection.execute(
+                "INSERT INTO messages (room_id, seq, user_id, client_id, text) "
+                "SELECT id, last_seq, user_id, $2, 'hola' FROM rooms JOIN members ON room_id = id WHERE id = $1",
+                room,
+                client_id,
+            )
+    finally:
+        await connection.close()
 
 
 async def test_the_limit_is_one_for_all_the_processes(plaza: Town, owner: Person, room: int) -> None:

@@ -37,6 +37,8 @@ LAST = "/api/logout"
 CONNECTIONS, BURST = 8, 50
 FRAMES, WAYS = 10_000, 2
 LEAK_KIB = 4096
+# El grupo de conexiones con PostgreSQL crece hasta aquí cuando hace falta, y no encoge.
+POOL = 8
 SMALL = settings(
     max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )
@@ -188,7 +190,7 @@ async def test_ten_thousand_malformed_frames_leave_nothing_behind(plaza: Town, p
     await storm(person, room, FRAMES - FRAMES // 4, SEED + 1)
     await break_in_every_way(person)
     after = await at_rest(plaza, tasks=before.tasks + 2)
-    assert after.files - warm.files < CONNECTIONS // 2
+    assert after.files - warm.files <= POOL < len(BROKEN) * WAYS
     assert after.memory - warm.memory < LEAK_KIB, f"{after.memory - warm.memory} KiB más"
 
 

@@ -48,6 +48,7 @@ class Talker:
             with suppress(*AWAY):
                 async with self.person.socket(self.town.bases[next(self.turns)]) as websocket:
                     await send(websocket, type="join", room=self.town.room)
+                    await joined(websocket)
                     while True:
                         if not self._pending:  # lo que no tiene recibo se repite, aunque ya haya que callar
                             await self.town.talking.wait()
@@ -75,6 +76,15 @@ class Talker:
             await asyncio.sleep(reply.get("retry_after", RETURN_SECONDS[1]))
 
     # endregion
+
+
+async def joined(websocket: ClientConnection) -> None:
+    """Espera a estar dentro: hasta entonces no se puede hablar. TimeoutError si no llega a tiempo."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        async for event in events(websocket):
+            if event["type"] == "joined":
+                return
+    raise TimeoutError
 
 
 async def answer_to(websocket: ClientConnection, client_id: str) -> dict[str, Any]:
@@ -133,6 +143,8 @@ class Reader:
                 self._see(event)
             case "goodbye":
                 self._wait = event["retry_after_ms"] / 1000
+            case "error":
+                raise ConnectionResetError("no lo dejan entrar: que pruebe con otra conexión")
 
     # endregion
 

@@ -35,6 +35,8 @@ WHERE NOT EXISTS (SELECT 1 FROM restrictions x WHERE x.kind = 'ban' AND x.room_i
 """
 LOGINS_PER_SECOND, LOGINS_AT_ONCE = 0.2, 10
 VERIFY_SECONDS = 1.0
+# Lo que se espera a Redis al arrancar.
+FIRST_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,10 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         stack.push_async_callback(queue.close)
         stack.push_async_callback(presence.close)
         stack.push_async_callback(_cancel, [asyncio.create_task(job()) for job in jobs])
+        # Sin Redis se atiende igual; pero si está, lo primero que se diga ya lo oirán los demás procesos.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK_SECONDS):
+                await bus.found.wait()
         yield resources
 
 

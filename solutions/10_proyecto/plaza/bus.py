@@ -50,11 +50,12 @@ class Bus:
     on_event: Callable[[str, str], None] = field(init=False)
     on_found: Callable[[], Awaitable[None]] = field(init=False)
     healthy: bool = field(init=False, default=False)
+    # La primera vez que se encuentra.
+    found: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _channels: set[str] = field(init=False, default_factory=lambda: {CONTROL})
     _pubsub: PubSub | None = field(init=False, default=None)
     _waiting: dict[str, list[asyncio.Future[None]]] = field(init=False, default_factory=dict)
     _heard: float = field(init=False, default=0.0)
-    _found_before: bool = field(init=False, default=False)
 
     async def publish(self, events: list[tuple[str, str]]) -> bool:
         """Publica pares (canal, texto) en un viaje. False si Redis no los ha recibido."""
@@ -145,9 +146,9 @@ class Bus:
 
     async def _found(self) -> None:
         self.healthy = True
-        if self._found_before:
+        if self.found.is_set():
             metrics.redis_reconnects.inc()
-        self._found_before = True
+        self.found.set()
         await self.on_found()
 
     def _dispatch(self, message: Mapping[str, Any]) -> None:

@@ -45,6 +45,18 @@ task_duration = Histogram("plaza_task_duration_seconds", "Lo que tarda una tarea
 cache_requests = Counter("plaza_cache_requests_total", "Lecturas de la caché", ["result"])
 redis_reconnects = Counter("plaza_redis_reconnects_total", "Veces que se ha vuelto a encontrar Redis")
 
+# Una serie que aún no existe no es un cero: ni una gráfica ni una alerta la verían nacer.
+for family, values in (
+    (connections, ("websocket", "sse")),
+    (opened, ("websocket", "sse")),
+    (delivered, ("websocket", "sse")),
+    (recoveries, ("recovered", "lost")),
+    (tasks, ("done", "failed")),
+    (cache_requests, ("hit", "miss")),
+):
+    for value in values:
+        family.labels(value)
+
 
 def count_close(code: int) -> None:
     disconnects.labels(str(code) if code in CLOSE_CODES else "other").inc()
