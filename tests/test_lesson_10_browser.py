@@ -100,7 +100,7 @@ def test_a_careless_client_loses_what_was_said_meanwhile(page: Page) -> None:
     """En un despliegue no se pierde nada, salvo para quien al volver no dice por dónde iba."""
     talk(page)
     # Tiene que decirse algo justo mientras está fuera, y eso no pasa en todos los despliegues.
-    for process in ("A", "B") * 3:
+    for process in ("A", "B") * 10:
         page.click(f"[data-do='webs/{process}/deploy']")
         expect(page.locator("#said")).to_have_text("Hecho.")
         expect(page.locator("#ledger td:nth-child(2)", has_text=process)).to_have_count(0)

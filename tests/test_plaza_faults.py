@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import asyncpg
 import pytest
-from plaza_client import Person, Reader, Writer, events, of_type, send, until
+from plaza_client import Person, Reader, Writer, events, of_type, plain_http, send, until
 from plaza_town import Town, town
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
@@ -205,3 +205,26 @@ async def test_logging_out_ends_the_open_connections(owner: Person) -> None:
             await socket.wait_closed()
         assert socket.close_code == 4001
     assert (await owner.request("GET", "/api/rooms")).status_code == 401
+
+
+async def test_a_session_that_ends_unannounced_does_not_outlive_the_next_review(plaza: Town, owner: Person) -> None:
+    """El proceso que cierra la sesión muere antes de avisar: las conexiones de los demás la cierran igual."""
+    headers = {"Authorization": f"Bearer {owner.token}"}
+    async with owner.socket(plaza.bases[1]) as socket, plain_http(plaza.bases[1], 20, headers) as http:
+        async with http.stream("GET", "/events/notifications") as stream:
+            await asyncio.to_thread(plaza.do, end_without_announcing(plaza, owner.name))
+            async with asyncio.timeout(15):
+                await socket.wait_closed()
+                async for _ in stream.aiter_lines():
+                    pass
+        assert socket.close_code == 4001
+
+
+async def end_without_announcing(plaza: Town, username: str) -> None:
+    connection = await asyncpg.connect(plaza.postgres.url)
+    try:
+        await connection.execute(
+            "UPDATE sessions SET revoked_at = now() FROM users WHERE users.id = user_id AND username = $1", username
+        )
+    finally:
+        await connection.close()

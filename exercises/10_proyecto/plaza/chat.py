@@ -33,13 +33,11 @@ async def chat(websocket: WebSocket, plaza: Plaza, ticket: str = Query("")) -> N
     identity = await admit(websocket, plaza, ticket)
     if identity is None:
         return
-    await websocket.accept()
     connection = Connection(websocket, identity, plaza.settings)
-    if not await plaza.presence.arrive(identity.user_id, identity.username, connection.id):
-        metrics.count_close(TOO_MANY)
-        await websocket.close(TOO_MANY)
-        return
+    # Ya, y no cuando esté dentro: si su sesión se cierra mientras entra, que encuentren también esta conexión.
     plaza.hub.add(connection)
+    if not await open_door(connection, plaza):
+        return
     writer = asyncio.create_task(connection.write())
     listener = asyncio.create_task(Conversation(connection, plaza).listen())
     code = 1006
@@ -75,6 +73,21 @@ async def admit(websocket: WebSocket, plaza: Resources, ticket: str) -> Identity
             JSONResponse({"detail": "Vuelve en un momento"}, 503, {"Retry-After": "2"})
         )
     return None
+
+
+async def open_door(connection: Connection, plaza: Resources) -> bool:
+    """Acepta la conexión. False, y la cierra, si esa persona ya tiene demasiadas."""
+    identity, welcome = connection.identity, False
+    try:
+        await connection.websocket.accept()
+        welcome = await plaza.presence.arrive(identity.user_id, identity.username, connection.id)
+        if not welcome:
+            metrics.count_close(TOO_MANY)
+            await connection.websocket.close(TOO_MANY)
+    finally:
+        if not welcome:
+            plaza.hub.remove(connection)
+    return welcome
 
 
 class People(BaseModel):

@@ -4,8 +4,9 @@ La fila de la bandeja de entrada es la verdad; `delivered_by` dice qué canal la
 """
 
 import asyncio
+import itertools
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -76,6 +77,11 @@ class Notices:
     bus: Bus
     streams: dict[int, set[Stream]] = field(init=False, default_factory=lambda: defaultdict(set))
     _tasks: set["asyncio.Task[None]"] = field(init=False, default_factory=set)
+
+    @property
+    def everyone(self) -> Iterator[Stream]:
+        """Los flujos abiertos en este proceso."""
+        return itertools.chain.from_iterable(self.streams.values())
 
     def arrived(self, user_id: int, notification_id: int) -> None:
         """Hay un aviso nuevo para alguien. Si está conectado aquí, se le lleva."""
@@ -153,10 +159,9 @@ class Notices:
         self._end(lambda _: True)
 
     def _end(self, which: Callable[[Stream], bool]) -> None:
-        for streams in self.streams.values():
-            for stream in streams:
-                if which(stream):
-                    stream.end()
+        for stream in self.everyone:
+            if which(stream):
+                stream.end()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(self._quietly(work))

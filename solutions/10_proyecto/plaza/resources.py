@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ WHERE NOT EXISTS (SELECT 1 FROM restrictions x WHERE x.kind = 'ban' AND x.room_i
 """
 LOGINS_PER_SECOND, LOGINS_AT_ONCE = 0.2, 10
 VERIFY_SECONDS = 1.0
+# Con bus, se pregunta una vez de cada tantas.
+VERIFICATIONS_WITH_BUS = 10
 # Lo que se espera a Redis al arrancar.
 FIRST_LOOK_SECONDS = 1.0
 
@@ -106,19 +109,20 @@ class Resources:
     async def verify(self) -> None:
         """Mientras no hay bus, nadie avisa de quién ha perdido su sesión o su sala: se pregunta a la base.
 
-        Cuando vuelve, se pregunta una vez más, aunque la base tarde en contestar: algún aviso se habrá perdido.
+        Cuando vuelve, se pregunta una vez más, aunque la base tarde en contestar: algún aviso se habrá perdido. Y con
+        él sano, de cuando en cuando: quien avisa también puede morir antes de avisar.
         """
         doubtful = False
-        while True:
+        for turn in itertools.count():
             await asyncio.sleep(VERIFY_SECONDS)
-            doubtful = doubtful or not self.bus.healthy
+            doubtful = doubtful or not self.bus.healthy or turn % VERIFICATIONS_WITH_BUS == 0
             if doubtful:
                 with contextlib.suppress(Exception):
                     await self.verify_once()
                     doubtful = not self.bus.healthy
 
     async def verify_once(self) -> None:
-        sessions = {connection.identity.session_id for connection in self.hub.connections}
+        sessions = {each.identity.session_id for each in (*self.hub.connections, *self.notices.everyone)}
         for ended in sessions - await self.sessions.open_ids(list(sessions)):
             self.close_session(ended)
         joined = {(room, each.identity.user_id) for each in self.hub.connections for room in each.rooms}
