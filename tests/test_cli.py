@@ -221,3 +221,30 @@ def test_help_is_in_spanish(course: Path, arguments: tuple[str, ...]) -> None:
     assert result.returncode == 0
     assert "Uso:" in result.stdout
     assert not re.search(r"\b(Usage|Options|Commands|Show this|default)\b", result.stdout)
+
+
+UNSTABLE = """
+from pathlib import Path
+
+def test_that_passes_the_second_time():
+    before = Path(__file__).with_name("before")
+    there, _ = before.exists(), before.touch()
+    assert there
+
+def test_that_passes():
+    assert not Path(__file__).with_name("broken").exists()
+"""
+
+
+def test_what_fails_in_the_crowd_is_tried_again_alone_and_said(course: Path, tmp_path: Path) -> None:
+    file = tmp_path / "test_unstable.py"
+    file.write_text(UNSTABLE)
+    tried = run(course, "pruebas", str(file))
+    assert tried.returncode == 0, tried.stdout
+    assert "1 failed, 1 passed" in tried.stdout
+    assert "1 passed" in tried.stdout.partition("Repito las que han fallado")[2]
+    assert "Solas, pasan" in tried.stdout
+    (tmp_path / "broken").touch()
+    broken = run(course, "pruebas", str(file))
+    assert broken.returncode == 1
+    assert "Solas, pasan" not in broken.stdout

@@ -154,7 +154,21 @@ def tests(context: click.Context) -> int:
     """Ejecuta todas las pruebas del curso (los argumentos van a pytest)."""
     # Cada una arranca servidores de verdad: más a la vez que procesadores, y unas vencen los plazos de otras.
     at_once = ["-n", str(os.cpu_count() or 1), "--dist", "loadscope", "--no-loadscope-reorder"]
-    return subprocess.call([sys.executable, "-m", "pytest", *at_once, *context.args], cwd=ROOT)
+    status = _pytest(*at_once, *context.args)
+    if status == SOME_FAILED:
+        say("\nRepito las que han fallado, de una en una y con la máquina para ellas solas.")
+        status = _pytest("--last-failed", "--exitfirst", *context.args)
+        if status == ALL_PASSED:
+            say("Solas, pasan: son inestables cuando la máquina está llena. Arriba dice cuáles y por qué.")
+    return status
+
+
+# Los códigos de salida de pytest.
+ALL_PASSED, SOME_FAILED = 0, 1
+
+
+def _pytest(*arguments: str) -> int:
+    return subprocess.call([sys.executable, "-m", "pytest", *arguments], cwd=ROOT)
 
 
 COMMANDS = (demo, project, notebook, live, services, tests)
