@@ -6,6 +6,12 @@ from typing import Any
 import click
 
 HELP = "Mira las órdenes con: python3 curso.py --ayuda"
+# Lo que click añade por su cuenta a la descripción de una opción.
+ASIDES = {
+    r"\[required\]": "[obligatoria]",
+    r"\[(\d+)<=x<=(\d+)\]": r"[de \1 a \2]",
+    r"\[x>=(\d+)\]": r"[\1 o más]",
+}
 
 
 class SpanishCommand(click.Command):
@@ -18,9 +24,10 @@ class SpanishCommand(click.Command):
         formatter.write_usage(ctx.command_path, " ".join(self.collect_usage_pieces(ctx)), "Uso: ")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        records = [record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))]
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        records = [record for option in options if (record := option.get_help_record(ctx))]
         with formatter.section("Opciones"):
-            formatter.write_dl(records)
+            formatter.write_dl([(names, _aside(text)) for names, text in records])
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         option = super().get_help_option(ctx)
@@ -45,6 +52,12 @@ class SpanishGroup(SpanishCommand, click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """En el orden en que se han definido, que es el orden en que se usan."""
         return list(self.commands)
+
+
+def _aside(text: str) -> str:
+    for english, spanish in ASIDES.items():
+        text = re.sub(english, spanish, text)
+    return text
 
 
 def usage_error(error: click.ClickException) -> str:
