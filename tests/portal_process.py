@@ -1,12 +1,7 @@
 """Un portal de verdad, en su proceso y sobre una copia del curso, para las pruebas."""
 
 import json
-import queue
 import signal
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,65 +9,33 @@ from typing import Any
 
 import httpx
 from httpx_sse import connect_sse
-
-from taller.catalog import ROOT
+from talking_process import PATIENCE, Talking
 
 SERVE = """
 import asyncio, sys
 from pathlib import Path
 from taller.portal import serve_portal
-port = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-asyncio.run(serve_portal(port, lambda url: print(url, flush=True), Path(sys.argv[1])))
+asyncio.run(serve_portal(int(sys.argv[2]), lambda url: print(url, flush=True), Path(sys.argv[1])))
 print("fin", flush=True)
 """
-PATIENCE = 30.0
 Data = dict[str, Any]
 
 
-class Portal:
+class Portal(Talking):
     def __init__(self, root: Path, port: int = 0) -> None:
         self.root = root
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(root), str(port)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-        )
-        assert self.process.stdout is not None
-        lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self.output: list[str] = []
-        self._reader = threading.Thread(target=self._read, args=(lines,), daemon=True)
-        self._reader.start()
+        super().__init__("-c", SERVE, str(root), str(port))
         try:
-            self.url = lines.get(timeout=PATIENCE).strip().rstrip("/")
-        except queue.Empty:
-            self.process.kill()
+            self.url = self.until_it_says("http://127.0.0.1:").rstrip("/")
+        except AssertionError:
+            super().stop()
             raise
-        assert self.url.startswith("http://127.0.0.1:"), self.url + "".join(self.output)
         self.port = int(self.url.rpartition(":")[2])
         self.http = httpx.Client(base_url=self.url, timeout=PATIENCE)
 
-    def _read(self, lines: "queue.SimpleQueue[str]") -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.output.append(line)
-            lines.put(line)
-
     def stop(self, number: int = signal.SIGTERM) -> float:
-        """Le pide que termine y devuelve cuánto tardó."""
         self.http.close()
-        started = time.monotonic()
-        self.process.send_signal(number)
-        try:
-            self.process.wait(PATIENCE)
-        finally:
-            self.process.kill()
-            self.process.wait()
-            self._reader.join(PATIENCE)
-            assert self.process.stdout is not None
-            self.process.stdout.close()
-        return time.monotonic() - started
+        return super().stop(number)
 
     def student_file(self, exercise: str = "e1_eco") -> Path:
         return self.root / "exercises" / "02_websockets" / f"{exercise}.py"

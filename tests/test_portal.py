@@ -305,7 +305,7 @@ def test_ends_soon_with_streams_and_mini_app_open(fresh: Portal, number: int) ->
         events.until("snapshot")
         assert fresh.stop(number) < 5
     assert fresh.process.returncode == 0
-    assert fresh.output[1:] == ["fin\n"]
+    assert fresh.lines[1:] == ["fin"]
     assert refused(url)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from talking_process import Talking
+
 from taller.catalog import ROOT
 
 COPIED = ("taller", "lessons", "solutions", "exercises", "checks", "docs", "notebooks", "pyproject.toml")
@@ -43,18 +45,14 @@ def run(root: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[
 @contextmanager
 def portal(root: Path) -> Iterator[str]:
     """La dirección del portal que abre el curso sin ninguna orden; al salir, Ctrl+C."""
-    command = [sys.executable, "-m", "taller", "--sin-navegador"]
-    with subprocess.Popen(command, cwd=root, env=environment(root), stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout
-            said = process.stdout.readline()
-            address = re.search(r"http://127\.0\.0\.1:\d+", said)
-            assert address, said
-            yield address[0]
-            process.send_signal(signal.SIGINT)
-            assert process.wait(DEADLINE) == 0
-        finally:
-            process.kill()
+    running = Talking("-m", "taller", "--sin-navegador", cwd=root, env=environment(root))
+    try:
+        address = re.search(r"http://127\.0\.0\.1:\d+", running.until_it_says("http"))
+        assert address, running.lines
+        yield address[0]
+    finally:
+        running.stop(signal.SIGINT)
+    assert running.process.returncode == 0, running.lines
 
 
 def environment(root: Path, **env: str) -> dict[str, str]:
