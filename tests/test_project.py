@@ -20,6 +20,7 @@ import pytest
 from httpx_sse import aconnect_sse
 from plaza_client import Person, of_type, send, until
 from project_process import Project, all_gone, project, project_in
+from whole_course import copy_course, environment
 
 from taller.catalog import ROOT
 from taller.patience import patience
@@ -230,6 +231,18 @@ def test_a_taken_port_says_which_other() -> None:
 
 def test_a_folder_without_plaza_says_where_there_is_one(tmp_path: Path) -> None:
     assert "No hay ninguna Plaza" in fails("--de", str(tmp_path))
+
+
+def test_the_skeletons_start_too(tmp_path: Path) -> None:
+    """Quien empieza ve su Plaza en marcha antes de escribir nada."""
+    root = copy_course(tmp_path)
+    arguments = ("-m", "taller", "proyecto", "--de", "ejercicios", "--temporal")
+    running = Project(*arguments, cwd=root, env=environment(root))
+    try:
+        assert httpx.get(f"{running.url}/health/ready").json()["status"] == "ready"
+        assert httpx.get(running.url).status_code == 200
+    finally:
+        running.stop()
 
 
 @pytest.mark.parametrize("broken", ["main.py", "settings.py"])
