@@ -140,8 +140,9 @@ async def test_latency(app: App, rng: Random) -> None:
     async with people(app, names(rng, 1)) as (client,):
         for wait in waits:
             await talk(client, "¿cuánto tardas?", rng.randint(2, 4), wait)
-        # Uno tras otro: entre todos no pueden sumar más de lo que ha durado la charla.
-        total = Approx(sum(waits), loop.time() - started + 0.05)
+        # Uno tras otro: entre todos no pueden sumar más de lo que ha durado la charla. Un sleep() puede volver un
+        # poco antes: los relojes del bucle van por milisegundos.
+        total = Approx(0.95 * sum(waits), loop.time() - started + 0.05)
         await agrees(app, {f"{LATENCY}_count": len(waits), f"{LATENCY}_sum": total}, since=before)
         await client.send("{")
         await client.expect_close(1003)
