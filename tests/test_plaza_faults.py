@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import importlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import asyncpg
 import pytest
 from plaza_client import Person, Reader, Writer, events, of_type, plain_http, send, until
-from plaza_town import Town, town
+from plaza_town import PROJECT, Town, town
+from sqlalchemy.exc import DBAPIError
+from websockets.asyncio.client import ClientConnection
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
 RATE = 20
@@ -228,3 +231,84 @@ async def end_without_announcing(plaza: Town, username: str) -> None:
         )
     finally:
         await connection.close()
+
+
+async def test_who_enters_while_redis_is_mute_hears_what_only_redis_brings(
+    plaza: Town, names: Iterator[str], owner: Person, room: int
+) -> None:
+    """Su canal no estaba entre los que se pidieron al volver a llamar: hay que pedirlo al encontrarlo."""
+    other = await Person(next(names), plaza.bases).sign_up()
+    async with owner.socket(plaza.bases[0]) as here, other.socket(plaza.bases[1]) as there:
+        await send(here, type="join", room=room)
+        await until(here, of_type("joined"))
+        plaza.pause(plaza.valkey)
+        try:
+            await asyncio.sleep(SILENT_SECONDS)
+            await send(there, type="join", room=room)
+            await until(there, of_type("joined"))
+        finally:
+            plaza.resume(plaza.valkey)
+        async with asyncio.timeout(5):
+            while not await types(here, there, room):
+                await asyncio.sleep(1)
+
+
+async def types(here: ClientConnection, there: ClientConnection, room: int) -> bool:
+    await send(here, type="typing", room=room)
+    try:
+        return bool(await until(there, of_type("typing"), within=0.5))
+    except TimeoutError:
+        return False
+
+
+async def test_an_edit_does_not_bring_back_what_is_being_deleted(owner: Person, room: int) -> None:
+    async with owner.socket() as socket:
+        await send(socket, type="join", room=room)
+        for turn in range(8):
+            await send(socket, type="send", room=room, text="hola", client_id=f"{turn}")
+            path = f"/api/messages/{(await until(socket, of_type('ack')))['id']}"
+            edit, delete = await asyncio.gather(
+                owner.request("PATCH", path, json={"text": "vuelvo"}), owner.request("DELETE", path)
+            )
+            assert (edit.status_code in (200, 409), delete.status_code) == (True, 204)
+    messages = (await owner.request("GET", f"/api/rooms/{room}/messages")).json()["messages"]
+    assert [(each["text"], each["deleted"]) for each in messages] == [("", True)] * 8
+
+
+async def test_a_moderator_does_not_demote_another(owner: Person, names: Iterator[str], plaza: Town, room: int) -> None:
+    one, other = [await Person(next(names), plaza.bases).sign_up() for _ in range(2)]
+    path = f"/api/rooms/{room}/members"
+    for person in (one, other):
+        member = {"username": person.name, "role": "moderator"}
+        assert (await owner.request("POST", path, json=member)).status_code == 204
+    assert (await one.request("POST", path, json={"username": other.name})).status_code == 204
+    ban = {"username": one.name, "minutes": 1, "reason": "sigue moderando"}
+    assert (await other.request("POST", f"/api/rooms/{room}/mutes", json=ban)).status_code < 300
+
+
+async def test_who_is_banned_gets_no_news_of_the_room(
+    plaza: Town, names: Iterator[str], owner: Person, room: int
+) -> None:
+    out, here = [await Person(next(names), plaza.bases).sign_up() for _ in range(2)]
+    for person in (out, here):
+        (await owner.request("POST", f"/api/rooms/{room}/members", json={"username": person.name})).raise_for_status()
+    ban = {"username": out.name, "minutes": 5, "reason": "ruido"}
+    (await owner.request("POST", f"/api/rooms/{room}/bans", json=ban)).raise_for_status()
+    async with owner.socket() as socket, here.socket() as listening:
+        await send(socket, type="join", room=room)
+        await send(socket, type="send", room=room, text=f"@{out.name} y @{here.name}", client_id="1")
+        await until(listening, of_type("notification"))
+    assert [notice["kind"] for notice in await inbox(out)] == ["moderation"]
+
+
+@pytest.mark.parametrize("state", ["57P03", "53300", "08006"])
+def test_a_postgresql_that_starts_or_is_full_is_away(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(PROJECT))
+    is_away = importlib.import_module("plaza.database").is_away
+
+    class Driver(Exception):
+        sqlstate = state
+
+    assert is_away(DBAPIError("SELECT 1", None, Driver()))
+    Driver.sqlstate = "42601"
+    assert not is_away(DBAPIError("SELEC 1", None, Driver()))

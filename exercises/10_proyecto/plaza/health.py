@@ -13,9 +13,11 @@ PATIENCE_SECONDS = 0.8
 
 
 @router.get("/health/live")
-async def live() -> dict[str, str]:
-    """El proceso atiende. Si esto falla, hay que reiniciarlo."""
-    return {"status": "alive"}
+async def live(plaza: Plaza) -> JSONResponse:
+    """El proceso atiende, y no se le ha parado nada por dentro. Si esto falla, hay que reiniciarlo."""
+    if plaza.stopped:
+        return JSONResponse({"status": "stopped", "jobs": plaza.stopped}, 503)
+    return JSONResponse({"status": "alive"})
 
 
 @router.get("/health/ready")

@@ -5,10 +5,11 @@ import contextlib
 import itertools
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 from uuid import UUID
 
+import structlog
 from fastapi import Depends
 from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
@@ -35,6 +36,7 @@ WHERE NOT EXISTS (SELECT 1 FROM restrictions x WHERE x.kind = 'ban' AND x.room_i
                   AND x.user_id = w.user_id AND x.expires_at > now())
 """
 LOGINS_PER_SECOND, LOGINS_AT_ONCE = 0.2, 10
+logger = structlog.get_logger()
 VERIFY_SECONDS = 1.0
 # Con bus, se pregunta una vez de cada tantas.
 VERIFICATIONS_WITH_BUS = 10
@@ -59,6 +61,12 @@ class Resources:
     notices: Notices
     vitals: Vitals
     drain: Drain
+    # Lo que no se ha de parar nunca. Si algo se para, el proceso ya no sirve: /health/live lo dice.
+    jobs: list["asyncio.Task[None]"] = field(default_factory=list)
+
+    @property
+    def stopped(self) -> list[str]:
+        return [job.get_name() for job in self.jobs if job.done()]
 
     async def expel(self, room_id: int, user_id: int) -> None:
         """Saca a alguien de una sala en todos los procesos."""
@@ -179,12 +187,20 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         stack.push_async_callback(redis.aclose)
         stack.push_async_callback(queue.close)
         stack.push_async_callback(presence.close)
-        stack.push_async_callback(_cancel, [asyncio.create_task(job()) for job in jobs])
+        stack.push_async_callback(_cancel, resources.jobs)
+        for job in jobs:
+            resources.jobs.append(asyncio.create_task(job(), name=job.__qualname__))
+            resources.jobs[-1].add_done_callback(_complain)
         # Sin Redis se atiende igual; pero si está, lo primero que se diga ya lo oirán los demás procesos.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_LOOK_SECONDS):
                 await bus.found.wait()
         yield resources
+
+
+def _complain(job: "asyncio.Task[None]") -> None:
+    if not job.cancelled() and (error := job.exception()) is not None:
+        logger.error("se ha parado una tarea del proceso", job=job.get_name(), exc_info=error)
 
 
 async def _cancel(tasks: list["asyncio.Task[None]"]) -> None:

@@ -117,10 +117,12 @@ async def add_member(room_id: RoomId, member: NewMember, user: User, plaza: Plaz
     other_id = await user_id_of(plaza.database, member.username)
     await plaza.database.execute(
         "INSERT INTO members (room_id, user_id, role) VALUES (:room, :user, :role) "
-        "ON CONFLICT (room_id, user_id) DO UPDATE SET role = excluded.role WHERE members.role <> 'owner'",
+        "ON CONFLICT (room_id, user_id) DO UPDATE SET role = excluded.role "
+        "WHERE members.role <> 'owner' AND CAST(:by AS text) = 'owner'",
         room=room_id,
         user=other_id,
         role=member.role,
+        by=role,
     )
     await plaza.cache.forget(members_key(room_id))
 

@@ -47,20 +47,41 @@ class StreamBroker(RedisStreamBroker):
     def __init__(self, url: str) -> None:
         super().__init__(url, queue_name="tasks", consumer_group_name="workers", consumer_id="0")
         self._listener = Redis.from_url(url)
+        self._held: set[bytes] = set()
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
+        renewing = asyncio.create_task(self._renew())
+        try:
+            while True:
+                try:
+                    entries = await self._abandoned() or await self._fresh()
+                except (RedisError, OSError) as error:
+                    # Redis se ha ido, o ha vuelto vacío y sin el grupo: se crea y se sigue escuchando.
+                    logger.warning("la cola no contesta", error=type(error).__name__)
+                    await asyncio.sleep(RELAY_SECONDS)
+                    with contextlib.suppress(RedisError, OSError):
+                        await self._declare_consumer_group()
+                    continue
+                for entry_id, fields in entries:
+                    self._held.add(entry_id)
+                    yield AckableMessage(data=fields[b"data"], ack=partial(self._finish, entry_id))
+        finally:
+            renewing.cancel()
+
+    async def _renew(self) -> None:
+        """Lo que se está haciendo no está abandonado, aunque dure más que IDLE_MS."""
         while True:
-            try:
-                entries = await self._abandoned() or await self._fresh()
-            except (RedisError, OSError) as error:
-                # Redis se ha ido, o ha vuelto vacío y sin el grupo: se crea y se sigue escuchando.
-                logger.warning("la cola no contesta", error=type(error).__name__)
-                await asyncio.sleep(RELAY_SECONDS)
+            await asyncio.sleep(IDLE_MS / 1000 / 3)
+            if self._held:
                 with contextlib.suppress(RedisError, OSError):
-                    await self._declare_consumer_group()
-                continue
-            for entry_id, fields in entries:
-                yield AckableMessage(data=fields[b"data"], ack=partial(self._finish, entry_id))
+                    await self._listener.xclaim(
+                        self.queue_name,
+                        self.consumer_group_name,
+                        self.consumer_name,
+                        min_idle_time=0,
+                        message_ids=list(self._held),
+                        justid=True,
+                    )
 
     async def _abandoned(self) -> list[Entry]:
         claimed: Any = await self._listener.xautoclaim(
@@ -76,6 +97,7 @@ class StreamBroker(RedisStreamBroker):
         return [entry for _, entries in streams for entry in entries]
 
     async def _finish(self, entry_id: bytes) -> None:
+        self._held.discard(entry_id)
         # Sin confirmar, la cola la dará otra vez, y la segunda no hará nada.
         with contextlib.suppress(RedisError, OSError):
             await self._listener.xack(self.queue_name, self.consumer_group_name, entry_id)
@@ -142,7 +164,7 @@ async def _postpone(database: Database, task_id: str, attempts: int, error: str)
         metrics.tasks.labels("failed").inc()
     await database.execute(
         "UPDATE tasks SET status = :status, error = :error, enqueue_after = now() + make_interval(secs => :wait) "
-        "WHERE id = :id",
+        "WHERE id = :id AND status = 'running'",
         id=UUID(task_id),
         status="failed" if failed else "queued",
         error=error,
@@ -152,12 +174,22 @@ async def _postpone(database: Database, task_id: str, attempts: int, error: str)
 
 async def enqueue(database: Database, ids: Sequence[UUID], request_id: str) -> None:
     """Lleva tareas de la tabla a la cola. Si no se puede, siguen en la tabla, y el relevo lo intentará."""
-    for task_id in ids:
-        await run_task.kiq(str(task_id), request_id)
+    # Antes de encolar: después, borraría el plazo que ponga un obrero que la intente y falle enseguida.
+    await _wait(database, ids, AGAIN_SECONDS)
+    try:
+        for task_id in ids:
+            await run_task.kiq(str(task_id), request_id)
+    except Exception:
+        await _wait(database, ids, RELAY_SECONDS)
+        raise
+
+
+async def _wait(database: Database, ids: Sequence[UUID], seconds: float) -> None:
+    """Lo que se espera antes de dar por perdido lo encolado."""
     await database.execute(
         "UPDATE tasks SET enqueue_after = now() + make_interval(secs => :wait) WHERE id = ANY(:ids)",
         ids=list(ids),
-        wait=AGAIN_SECONDS,
+        wait=seconds,
     )
 
 

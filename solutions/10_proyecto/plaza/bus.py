@@ -114,25 +114,35 @@ class Bus:
             Redis.from_url(self.url, socket_connect_timeout=COMMAND_SECONDS, retry=Retry(NoBackoff(), 0)) as redis,
             redis.pubsub() as pubsub,
         ):
+            asked = set(self._channels)
             async with asyncio.timeout(SILENCE_SECONDS):
-                await pubsub.subscribe(*self._channels)
+                await pubsub.subscribe(*asked)
             self._pubsub, self._heard = pubsub, time.monotonic()
             watchdog = asyncio.create_task(self._watch(pubsub, asyncio.current_task()))
-            found = False
+            recovery: asyncio.Task[None] | None = None
             try:
                 async for message in pubsub.listen():
                     self._heard = time.monotonic()
                     self._dispatch(message)
-                    if not found:
-                        found = True
-                        await self._found()
+                    if recovery is None:
+                        await self._ask_for(pubsub, self._channels - asked)
+                        # Aparte: ponerse al día lleva su tiempo, y mientras tanto hay que seguir escuchando.
+                        recovery = asyncio.create_task(self._found())
             except asyncio.CancelledError:
                 if watchdog.done() and not watchdog.cancelled():
                     raise TimeoutError("Redis no contesta") from None
                 raise
             finally:
                 watchdog.cancel()
+                if recovery is not None:
+                    recovery.cancel()
                 self._pubsub = None
+
+    async def _ask_for(self, pubsub: PubSub, late: set[str]) -> None:
+        """Pide los canales que alguien quiso mientras se encontraba Redis: entonces no se podía, y ya no los pedirá."""
+        self.healthy = True
+        if late:
+            await pubsub.subscribe(*late)
 
     async def _watch(self, pubsub: PubSub, listener: "asyncio.Task[Any] | None") -> None:
         """Pregunta a Redis si está; si calla, corta al que escucha. Una conexión muda no da ningún error."""
@@ -145,11 +155,13 @@ class Bus:
         listener.cancel()
 
     async def _found(self) -> None:
-        self.healthy = True
         if self.found.is_set():
             metrics.redis_reconnects.inc()
         self.found.set()
-        await self.on_found()
+        try:
+            await self.on_found()
+        except Exception as error:
+            logger.warning("al encontrar Redis no se ha podido poner al día todo", error=type(error).__name__)
 
     def _dispatch(self, message: Mapping[str, Any]) -> None:
         channel = message["channel"]

@@ -74,8 +74,15 @@ def sqlalchemy_url(url: str) -> str:
     return url.replace("postgresql://", "postgresql+asyncpg://", 1)
 
 
+# Clases de error de PostgreSQL que hablan de él y no de la consulta: sin conexión, sin sitio, arrancando o cerrándose.
+AWAY_STATES = ("08", "53", "57P")
+
+
 def is_away(error: BaseException) -> bool:
     """Si el error significa que PostgreSQL no está, y no que la consulta esté mal."""
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
+        state = getattr(error.orig, "sqlstate", None) or ""
+        if error.connection_invalidated or state.startswith(AWAY_STATES):
+            return True
+        return isinstance(error, (OperationalError, InterfaceError))
     return isinstance(error, (OSError, TimeoutError, PoolTimeout))

@@ -31,10 +31,12 @@ class Drain:
 
         async def say_goodbye() -> None:
             self.closing.set()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    await farewell()
-            original(signal.SIGTERM, None)
+            try:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(PATIENCE_SECONDS):
+                        await farewell()
+            finally:
+                original(signal.SIGTERM, None)
 
         def begin() -> None:
             nonlocal task

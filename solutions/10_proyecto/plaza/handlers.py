@@ -38,6 +38,8 @@ INSERT INTO notifications (user_id, kind, source, room_id, message_id, text, tas
 SELECT x.user_id, :kind, :source, :room, :message, :text, :task, now() + make_interval(secs => :wait)
 FROM members x JOIN users u ON u.id = x.user_id
 WHERE x.room_id = :room AND x.user_id <> :author AND (:direct OR u.username = ANY(:mentioned))
+  AND NOT EXISTS (SELECT 1 FROM restrictions b WHERE b.room_id = x.room_id AND b.user_id = x.user_id
+                  AND b.kind = 'ban' AND b.expires_at > now())
 ON CONFLICT (user_id, kind, source) DO NOTHING
 """
 

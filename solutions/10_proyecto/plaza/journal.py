@@ -269,13 +269,18 @@ class Journal:
             if row["task_id"] is not None:
                 self.on_tasks([row["task_id"]], drafts[row["user_id"], row["client_id"]].request_id)
 
-    async def revise(self, message_id: int, kind: str, text: str) -> RowMapping:
-        """Edita o borra un mensaje: cambia su texto y ocupa el número siguiente de su sala."""
+    async def revise(self, message_id: int, kind: str, text: str) -> RowMapping | None:
+        """Edita o borra un mensaje: cambia su texto y ocupa el número siguiente de su sala. None si ya está borrado."""
         async with self.database.transaction() as transaction:
+            # Con la fila tomada: si otro lo borra a la vez, uno de los dos llega después y lo ve.
+            alive = await transaction.fetch_one(
+                "SELECT room_id FROM messages WHERE id = :id AND NOT deleted FOR UPDATE", id=message_id
+            )
+            if alive is None:
+                return None
             row = await transaction.fetch_one(
-                "UPDATE rooms SET last_seq = last_seq + 1 FROM messages m "
-                "WHERE m.id = :id AND rooms.id = m.room_id RETURNING rooms.id AS room_id, rooms.last_seq AS seq",
-                id=message_id,
+                "UPDATE rooms SET last_seq = last_seq + 1 WHERE id = :room RETURNING id AS room_id, last_seq AS seq",
+                room=alive["room_id"],
             )
             assert row
             await transaction.execute(

@@ -24,7 +24,9 @@ logger = structlog.get_logger()
 # SKIP LOCKED: con varios obreros, cada uno toma uno distinto, y el que muera a mitad lo suelta.
 NEXT = """
 SELECT n.id, n.text, u.email, u.username, n.email_attempts FROM notifications n JOIN users u ON u.id = n.user_id
+LEFT JOIN messages m ON m.id = n.message_id
 WHERE n.delivered_at IS NULL AND n.read_at IS NULL AND n.email_after < now() AND n.email_attempts < :most
+  AND m.deleted IS NOT TRUE
 ORDER BY n.email_after LIMIT 1 FOR UPDATE OF n SKIP LOCKED
 """
 

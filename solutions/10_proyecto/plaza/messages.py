@@ -64,9 +64,10 @@ async def edit(message_id: MessageId, change: Edit, user: User, plaza: Plaza) ->
     if message["user_id"] != user.user_id:
         raise HTTPException(403, "Solo lo edita quien lo escribió")
     await _require_voice(plaza, message["room_id"], user.user_id)
-    if message["deleted"]:
+    edited = await plaza.journal.revise(message_id, "edited", change.text)
+    if edited is None:
         raise HTTPException(409, "Ese mensaje se borró")
-    return message_of(await plaza.journal.revise(message_id, "edited", change.text))
+    return message_of(edited)
 
 
 @router.delete("/messages/{message_id}", status_code=204)
@@ -74,8 +75,7 @@ async def delete(message_id: MessageId, user: User, plaza: Plaza) -> None:
     message = await _visible(plaza, message_id, user.user_id)
     if message["user_id"] != user.user_id:
         await require_role(plaza.database, message["room_id"], user.user_id, STAFF)
-    if not message["deleted"]:
-        await plaza.journal.revise(message_id, "deleted", "")
+    await plaza.journal.revise(message_id, "deleted", "")
 
 
 SEARCH = f"""
@@ -97,7 +97,7 @@ async def search(q: Wanted, user: User, plaza: Plaza, room: Annotated[Id | None,
 
 
 async def _visible(plaza: Plaza, message_id: int, user_id: int) -> RowMapping:
-    row = await plaza.database.fetch_one("SELECT room_id, user_id, deleted FROM messages WHERE id = :id", id=message_id)
+    row = await plaza.database.fetch_one("SELECT room_id, user_id FROM messages WHERE id = :id", id=message_id)
     if row is None:
         raise HTTPException(404, "No existe ese mensaje")
     await require_reader(plaza.database, row["room_id"], user_id)
