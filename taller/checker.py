@@ -21,6 +21,8 @@ from taller.verdicts import CheckVerdict, ExerciseVerdict
 
 CHECK_MODULES = ("taller.wire", "anyio.pytest_plugin", "anyio._backends._asyncio", "taller.services")
 EXERCISE_TIMEOUT = 60.0
+# Con lo que se dice a las mini-apps y a Plaza que usen servidores de fuera.
+EXPORTED = ("REDIS_URL", "DATABASE_URL", "SMTP_URL")
 
 OnEvent = Callable[[dict[str, Any]], None]
 OnVerdict = Callable[[ExerciseVerdict], None]
@@ -137,7 +139,8 @@ class Checker:
         request = {
             "entry": "taller.checking.session",
             "payload": {"arguments": arguments, "runner_fd": self.runner_fd},
-            "env": dict(os.environ),
+            # Los controles vacían y matan los servidores que usan: nunca los que alguien haya exportado para lo suyo.
+            "env": {name: value for name, value in os.environ.items() if name not in EXPORTED},
         }
         with theirs or contextlib.nullcontext():
             run = await self.sessions.run(request, theirs, on_event=events.put_nowait)

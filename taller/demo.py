@@ -26,10 +26,13 @@ async def demo(lesson: Lesson, port: int | None = None) -> AsyncIterator[Run]:
         raise CatalogError(f"La lección {key} aún no está escrita. Mira cuáles sí: python3 curso.py lista")
     runner = start_runner()
     try:
-        run = await runner.launch(lesson.folder, "app:app", port=port or 0, uvicorn={"log_level": "warning"})
+        try:
+            run = await runner.launch(lesson.folder, "app:app", port=port or 0, uvicorn={"log_level": "warning"})
+        except OSError as error:
+            if not port:
+                raise
+            hint = f"Deja que elija uno libre: python3 curso.py demo {key}"
+            raise CatalogError(f"El puerto {port} está ocupado. {hint}") from error
         yield await run.ready(START_TIMEOUT)
-    except OSError as error:
-        hint = f"Deja que elija uno libre: python3 curso.py demo {key}"
-        raise CatalogError(f"El puerto {port} está ocupado. {hint}") from error
     finally:
         runner.close()

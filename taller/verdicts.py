@@ -89,7 +89,7 @@ class ExerciseVerdict:
 
     @property
     def passed(self) -> bool:
-        return bool(self.checks) and all(check.status == "passed" for check in self.checks)
+        return not self.problem and bool(self.checks) and all(check.status == "passed" for check in self.checks)
 
     @property
     def points(self) -> int:

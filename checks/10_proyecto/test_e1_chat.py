@@ -183,7 +183,7 @@ async def test_order(app: App, second: App, people: list[Person], rng: Random) -
     "El que llega antes de tiempo espera a su turno",
     todo=14,
     points=2,
-    needs=("test_order",),
+    needs=("test_talk",),
     section=PROMISES,
     hints=(
         "El control sujeta el PUBLISH de «app»: por el bus llega el mensaje 2 antes que el 1.",

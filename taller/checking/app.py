@@ -159,8 +159,10 @@ class Launch:
         _open.append(process)
         try:
             await process.run.ready(patience(START_TIMEOUT))
-        except LaunchError:
-            await note_logs()
+        except BaseException as error:
+            # También si lo que vence es el plazo del control: quien arrancaba no puede quedarse en marcha.
+            if isinstance(error, LaunchError):
+                await note_logs()
             await self.stop(process)
             raise
 

@@ -12,5 +12,7 @@ OnVerdict = Callable[[CheckVerdict], None]
 RUNNER = pytest.StashKey[Runner]()
 ON_VERDICT = pytest.StashKey[OnVerdict]()
 
+# Los controles que ya han pasado.
+PASSED = pytest.StashKey[set[str]]()
 # Los controles no superados: nombre de la función → número; «launch», si la app no arranca.
 FAILED = pytest.StashKey[dict[str, str]]()

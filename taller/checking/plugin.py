@@ -12,7 +12,7 @@ import pytest
 
 from taller.catalog import ROOT, CatalogError
 from taller.checking.check import CheckInfo
-from taller.checking.keys import FAILED, ON_VERDICT, RUNNER
+from taller.checking.keys import FAILED, ON_VERDICT, PASSED, RUNNER
 from taller.explain import failure_text
 from taller.runner import LaunchError, Runner
 from taller.verdicts import CheckVerdict, Status
@@ -31,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[FAILED] = {}
+    config.stash[PASSED] = set()
     if config.option.semilla is None:
         config.option.semilla = secrets.token_hex(4)
 
@@ -82,11 +83,16 @@ def pytest_runtest_makereport(
     info = info_of(item)
     if info is None or report.when == "teardown" or (report.when == "setup" and report.passed):
         return report
-    verdict = _verdict(info, report, call)
-    if verdict.status != "passed":
+    # Si ya ha pasado algún control, la app arranca: la que no, es otra que este pide con otros ajustes.
+    error = call.excinfo.value if call.excinfo else None
+    never = isinstance(error, LaunchError) and not item.config.stash[PASSED]
+    verdict = _verdict(info, report, call, never)
+    if verdict.status == "passed":
+        item.config.stash[PASSED].add(info.name)
+    else:
         failed = item.config.stash[FAILED]
         failed[info.name] = str(info.number)
-        if call.excinfo and call.excinfo.errisinstance(LaunchError):
+        if never:
             failed.setdefault("launch", "La app no arranca: mira el primer control.")
     if verdict.status == "failed":
         report.longrepr = failure_text(verdict)
@@ -95,10 +101,11 @@ def pytest_runtest_makereport(
     return report
 
 
-def _verdict(info: CheckInfo, report: pytest.TestReport, call: pytest.CallInfo[None]) -> CheckVerdict:
+def _verdict(
+    info: CheckInfo, report: pytest.TestReport, call: pytest.CallInfo[None], not_started: bool
+) -> CheckVerdict:
     status: Status = "passed" if report.passed else "skipped" if report.skipped else "failed"
     expected, received = _explain(call.excinfo.value) if call.excinfo else ("", "")
-    not_started = call.excinfo is not None and call.excinfo.errisinstance(LaunchError)
     return CheckVerdict(
         number=info.number,
         name=info.name,

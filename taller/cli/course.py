@@ -100,7 +100,7 @@ def notebook(key: str, execute: bool) -> int:
         ]
     else:
         command = ["-m", "jupyter", "lab", "--ip=127.0.0.1", str(lesson.notebook)]
-    if os.geteuid() == 0 and not execute:
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and not execute:
         command.append("--allow-root")
     return subprocess.call([sys.executable, *command], cwd=ROOT)
 

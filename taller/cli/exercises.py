@@ -34,8 +34,7 @@ def list_course() -> None:
 def check(which: str | None, source: str, as_json: bool, seed: str | None) -> int:
     """Comprueba un ejercicio (2.1), una lección (02) o, sin argumento, todo."""
     chosen, folder = select(which), source_folder(source)
-    progress = open_progress() if source == "ejercicios" else None
-    on_verdict = _note_only(progress) if as_json else _show_and_note(progress)
+    on_verdict: OnVerdict = (lambda verdict: None) if as_json else show_verdict
     with Checker.start_for(chosen) as checker:
         checker.wait_warm()
         verdicts = asyncio.run(checker.check_all(chosen, folder, seed=seed, on_verdict=on_verdict))
@@ -43,8 +42,8 @@ def check(which: str | None, source: str, as_json: bool, seed: str | None) -> in
         print(json.dumps(report(verdicts), ensure_ascii=False, indent=2))
     else:
         _summarize(verdicts)
-    if progress is not None:
-        progress.save()
+    if source == "ejercicios":
+        _note(*verdicts)
     return 0 if all(verdict.passed for verdict in verdicts) else 1
 
 
@@ -55,28 +54,27 @@ def watch(which: str | None) -> None:
     chosen = select(which)
     say(f"Vigilo {_names(chosen)}. Guarda el archivo en tu editor y verás el veredicto. Ctrl+C para terminar.")
     try:
-        asyncio.run(_watch(chosen, source_folder("ejercicios"), open_progress()))
+        asyncio.run(_watch(chosen, source_folder("ejercicios")))
     except KeyboardInterrupt:
         say("\nHasta luego. Para ver por dónde vas: python3 curso.py lista")
 
 
-async def _watch(chosen: list[Exercise], folder: Path, progress: Progress) -> None:
+async def _watch(chosen: list[Exercise], folder: Path) -> None:
     from taller.watch import saved
 
     with Checker.start() as checker:
         await asyncio.to_thread(checker.wait_warm)
-        await _check_and_show(checker, chosen[0], folder, progress)
+        await _check_and_show(checker, chosen[0], folder)
         async for changed in saved(chosen, folder):
             if interactive():
                 console.clear()
-            await _check_and_show(checker, changed[0], folder, progress)
+            await _check_and_show(checker, changed[0], folder)
 
 
-async def _check_and_show(checker: Checker, exercise: Exercise, folder: Path, progress: Progress) -> None:
+async def _check_and_show(checker: Checker, exercise: Exercise, folder: Path) -> None:
     verdict = await checker.check(exercise, folder)
     show_verdict(verdict)
-    progress.note(verdict)
-    progress.save()
+    _note(verdict)
     await checker.prepare(exercise, folder)
 
 
@@ -84,14 +82,18 @@ async def _check_and_show(checker: Checker, exercise: Exercise, folder: Path, pr
 @exercise_argument
 def hint(exercise_id: str) -> None:
     """La siguiente pista del primer control que falla: cada una desvela un poco más."""
-    exercise, progress = find_exercise(exercise_id), open_progress()
+    exercise = find_exercise(exercise_id)
     with Checker.start_for([exercise]) as checker:
         checker.wait_warm()
         verdict = asyncio.run(checker.check(exercise, source_folder("ejercicios")))
     failed = next((check for check in verdict.checks if check.status == "failed"), None)
+    if failed is None and verdict.problem:
+        complain(f"{verdict.problem} Vuelve a intentarlo con: python3 curso.py comprobar {exercise.id}")
+        return
     if failed is None:
         say(f"{exercise.id} ya pasa todos sus controles. Mira la solución: python3 curso.py solucion {exercise.id}")
         return
+    progress = open_progress()
     record = progress.of(exercise.id)
     # La primera ya se ve en `comprobar`: aquí se empieza por la segunda, si la hay.
     seen = record.hints_by_check.get(failed.name, 0)
@@ -149,20 +151,12 @@ def open_progress() -> Progress:
     return progress
 
 
-def _show_and_note(progress: Progress | None) -> OnVerdict:
-    def on_verdict(verdict: ExerciseVerdict) -> None:
-        show_verdict(verdict)
-        _note_only(progress)(verdict)
-
-    return on_verdict
-
-
-def _note_only(progress: Progress | None) -> OnVerdict:
-    def on_verdict(verdict: ExerciseVerdict) -> None:
-        if progress is not None:
-            progress.note(verdict)
-
-    return on_verdict
+def _note(*verdicts: ExerciseVerdict) -> None:
+    """Lo apunta sobre lo que haya ahora en el archivo: el portal también escribe en él mientras se comprueba."""
+    progress = open_progress()
+    for verdict in verdicts:
+        progress.note(verdict)
+    progress.save()
 
 
 def _summarize(verdicts: list[ExerciseVerdict]) -> None:

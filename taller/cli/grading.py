@@ -73,7 +73,9 @@ def grade(
     if open_air:
         complain(WARNING)
     if queue:
-        say(f"Atiende la cola, aquí o en otras máquinas, con: python3 curso.py trabajador --cola {queue}")
+        from taller.grading.queue import shown
+
+        say(f"Atiende la cola, aquí o en otras máquinas, con: python3 curso.py trabajador --cola {shown(queue)}")
     adjust_patience()
     previous = previous_results(reports)
     with show_progress(console, len(plan.exercises)) as progress:

@@ -49,6 +49,11 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    each = group.exceptions[0]
+    return _first(each) if isinstance(each, BaseExceptionGroup) else each
+
+
 def run(arguments: list[str]) -> int:
     """Ejecuta una orden y devuelve su código de salida."""
     try:
@@ -61,6 +66,12 @@ def run(arguments: list[str]) -> int:
         return MISUSE
     except TallerError as error:
         complain(str(error))
+        return MISUSE
+    except BaseExceptionGroup as group:
+        # Lo que falla dentro de varias tareas a la vez llega junto.
+        if group.split(TallerError)[1] is not None:
+            raise
+        complain(str(_first(group)))
         return MISUSE
     except (KeyboardInterrupt, click.Abort):
         complain("Interrumpido.")

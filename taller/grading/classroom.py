@@ -84,7 +84,7 @@ class Classroom:
                 group.create_task(self._one(submission, each, contents, digests[each.id], known))
                 for each in self.exercises
             ]
-        submitted_at = self.deadlines.submitted_at(submission.key, contents.modified_at)
+        submitted_at = self.deadlines.submitted_at(submission, contents.modified_at)
         grade = Grade(
             key=submission.key,
             student=submission.student,

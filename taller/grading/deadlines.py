@@ -24,6 +24,7 @@ from zoneinfo import ZoneInfo
 
 from taller.grading.errors import GradingError
 from taller.grading.results import Late
+from taller.grading.submissions import Submission
 
 REST = "todas"
 KEYS = {"zona", "por_dia", "maximo", "gracia_minutos", "plazos", "entregas"}
@@ -40,8 +41,21 @@ class Deadlines:
     most: float = 1.0
     grace: timedelta = timedelta()
 
-    def submitted_at(self, key: str, modified_at: datetime | None) -> datetime | None:
-        return self.submitted.get(key, modified_at)
+    def submitted_at(self, submission: Submission, modified_at: datetime | None) -> datetime | None:
+        """Cuándo se entregó: lo que diga `[entregas]` de su carpeta o su nombre o, si no, la fecha de sus archivos."""
+        return self.submitted.get(submission.key) or self.submitted.get(submission.student) or modified_at
+
+    def refuse_strangers(self, submissions: Iterable[Submission]) -> None:
+        """
+        Raises:
+            GradingError: `[entregas]` nombra a alguien que no ha entregado: será una errata, y le costaría puntos.
+        """
+        known = {name for each in submissions for name in (each.key, each.student)}
+        if strangers := sorted(set(self.submitted) - known):
+            raise GradingError(
+                f"En [entregas] de los plazos está «{strangers[0]}», y no hay ninguna entrega con ese nombre. "
+                "Compáralo con los que salen sin: --plazos"
+            )
 
     def late(self, lessons: Iterable[int], submitted_at: datetime | None) -> list[Late]:
         """Los retrasos de una entrega en esas lecciones."""

@@ -10,6 +10,7 @@ from taller.grading.submissions import Contents
 
 # Las partes de la herramienta que deciden un veredicto.
 DECISIVE = ("checking", "grading", "runner", "services", "wire")
+ALONE = ("checker.py", "misconceptions.py", "patience.py", "skeleton.py", "verdicts.py")
 
 
 def exercise_digest(exercise: Exercise, contents: Contents, seed: str) -> str:
@@ -26,9 +27,10 @@ def submission_digest(digests: Iterable[str]) -> str:
 
 @lru_cache(maxsize=64)
 def _checks_digest(folder: Path) -> str:
-    tool = [path for part in DECISIVE for path in (ROOT / "taller" / part).glob("*.py")]
-    paths = sorted([*tool, *folder.glob("*.py")])
-    return _digest(_lines([(PurePosixPath(path.name), path.read_bytes()) for path in paths]))
+    taller = ROOT / "taller"
+    tool = [*(path for part in DECISIVE for path in (taller / part).glob("*.py")), *(taller / name for name in ALONE)]
+    paths = sorted([*tool, *folder.glob("*.py"), *folder.glob("*.json"), *folder.glob("*.toml")])
+    return _digest(_lines([(PurePosixPath(path.relative_to(ROOT)), path.read_bytes()) for path in paths]))
 
 
 def _lines(files: Iterable[tuple[PurePosixPath, bytes]]) -> list[str]:

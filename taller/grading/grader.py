@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from taller.catalog import Exercise
+from taller.errors import TallerError
 from taller.grading.submissions import Contents
 from taller.verdicts import CheckVerdict, ExerciseVerdict
 
@@ -40,12 +41,20 @@ class Grader:
         """El veredicto de un ejercicio. Lo que falla se repite, con la misma semilla: si se contradice, es dudoso."""
         async with self._free, staged(contents, exercise) as folder:
             started = time.perf_counter()
-            verdict = await self.checker.check(exercise, folder, seed=seed)
-            if not verdict.passed:
-                verdict = agree(verdict, await self.checker.check(exercise, folder, seed=seed), seed)
+            try:
+                verdict = await self._examine(exercise, folder, seed)
+            except TallerError as error:
+                # Una jaula que no se abre es cosa de este ejercicio: la clase sigue, y con --reanudar se repite.
+                verdict = ExerciseVerdict(exercise.id, exercise.title, [], 0.0, str(error))
             verdict = replace(verdict, duration_s=time.perf_counter() - started)
         refused = contents.refused.get(PurePosixPath(exercise.relative))
         return replace(verdict, problem=refused) if refused else verdict
+
+    async def _examine(self, exercise: Exercise, folder: Path, seed: str) -> ExerciseVerdict:
+        verdict = await self.checker.check(exercise, folder, seed=seed)
+        if verdict.passed:
+            return verdict
+        return agree(verdict, await self.checker.check(exercise, folder, seed=seed), seed)
 
 
 @contextlib.asynccontextmanager

@@ -6,6 +6,7 @@ las notas están ahí y no en la memoria, que así no crece con la clase.
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -58,9 +59,11 @@ class Notebook:
             ) from None
 
     @classmethod
-    def start(cls, reports: Path, seed: str) -> Self:
-        """Uno por empezar: las páginas que hubiera se siguen pudiendo aprovechar."""
+    def start(cls, reports: Path, seed: str, *, forget: bool = False) -> Self:
+        """Uno por empezar; las páginas que hubiera se siguen pudiendo aprovechar, salvo que haya que olvidarlas."""
         notebook = cls(reports / FOLDER, seed)
+        if forget:
+            shutil.rmtree(notebook.folder, ignore_errors=True)
         notebook.folder.mkdir(parents=True, exist_ok=True)
         return notebook
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from taller.catalog import ROOT, Exercise, lessons
-from taller.checker import Checker
+from taller.checker import EXPORTED, Checker
 from taller.grading.checker import ConfinedChecker, uses_postgres
 from taller.grading.classroom import Classroom, Progress
 from taller.grading.database import make_template
@@ -21,11 +21,9 @@ from taller.grading.grader import Examiner, Grader
 from taller.grading.notebook import Notebook
 from taller.grading.results import ClassResults
 from taller.grading.submissions import discover
-from taller.runner.sandbox import Cells
+from taller.runner.sandbox import UIDS, Cells
 
 COURSE = "Taller de APIs en tiempo real"
-# Servidores de quien califica: el código de los estudiantes no los debe tocar.
-OUTSIDE = ("REDIS_URL", "DATABASE_URL", "SMTP_URL")
 # Los controles esperan más que calculan.
 EXERCISES_PER_CORE = 2
 
@@ -45,23 +43,26 @@ class Plan:
     resume: bool = False
     again: bool = False
 
-    @property
-    def slots(self) -> int:
-        return self.at_once or EXERCISES_PER_CORE * (os.cpu_count() or 1)
+
+def slots(at_once: int) -> int:
+    """Cuántos ejercicios a la vez; 0, los que convengan en esta máquina. Cada uno necesita una jaula."""
+    return min(at_once or EXERCISES_PER_CORE * (os.cpu_count() or 1), UIDS)
 
 
 async def grade_class(plan: Plan, progress: Progress) -> ClassResults:
     """Califica lo que haga falta y devuelve la clase entera.
 
     Raises:
-        GradingError: no hay entregas, o la vez anterior quedó a medias y no se dice qué hacer con ella.
+        GradingError: no hay entregas, los plazos nombran a quien no ha entregado, o la vez anterior quedó a medias y
+            no se dice qué hacer con ella.
         SandboxError: no se puede encerrar el código de los estudiantes.
     """
     submissions = discover(plan.submissions)
+    plan.deadlines.refuse_strangers(submissions)
     notebook = open_notebook(plan)
     async with examiner(plan) as one:
         classroom = Classroom(plan.exercises, one, notebook, plan.deadlines, progress)
-        await classroom.grade_all(submissions, plan.slots)
+        await classroom.grade_all(submissions, slots(plan.at_once))
     return ClassResults(COURSE, notebook.seed, datetime.now(UTC), notebook.grades())
 
 
@@ -76,7 +77,7 @@ def open_notebook(plan: Plan) -> Notebook:
     if plan.resume and not before:
         raise GradingError(f"En {plan.reports} no hay nada que reanudar. Repite la orden sin: --reanudar")
     seed = plan.seed or (before.seed if before else secrets.token_hex(4))
-    return Notebook.start(plan.reports, seed)
+    return Notebook.start(plan.reports, seed, forget=plan.again)
 
 
 @contextlib.asynccontextmanager
@@ -88,14 +89,15 @@ async def examiner(plan: Plan) -> AsyncIterator[Examiner]:
         async with remote_examiner(plan.queue) as remote:
             yield remote
     else:
-        async with local_grader(plan.exercises, plan.slots, confined=plan.confined) as grader:
+        async with local_grader(plan.exercises, slots(plan.at_once), confined=plan.confined) as grader:
             yield grader
 
 
 @contextlib.asynccontextmanager
 async def local_grader(exercises: Sequence[Exercise], at_once: int, *, confined: bool = True) -> AsyncIterator[Grader]:
     """Este equipo, con sus procesos ya calientes; al salir no queda ninguno."""
-    for variable in OUTSIDE:
+    # Tampoco los ve el código de los estudiantes.
+    for variable in EXPORTED:
         os.environ.pop(variable, None)
     async with AsyncExitStack() as stack:
         if confined:

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from taskiq import AckableMessage, AsyncTaskiqTask, TaskiqResult
-from taskiq.exceptions import SendTaskError
+from taskiq.exceptions import SendTaskError, TaskiqResultTimeoutError
 from taskiq.kicker import AsyncKicker
 from taskiq.receiver import Receiver
 from taskiq.serializers import JSONSerializer
@@ -39,7 +39,7 @@ ABANDONED_MS, RENEW_SECONDS, LISTEN_MS = 6000, 1.5, 1000
 # Una entrega que ha acabado con tantos trabajadores no se le da a uno más.
 MOST_DELIVERIES = 3
 KEPT_SECONDS = 7 * 24 * 3600
-LOOK_SECONDS, RETRY_SECONDS = 0.2, 1.0
+LOOK_SECONDS, RETRY_SECONDS, ASK_AGAIN_SECONDS = 0.2, 1.0, 600.0
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 Report = Callable[[str], None]
@@ -68,12 +68,16 @@ class Queue(RedisStreamBroker):
         """Los encargos para este trabajador, según le van tocando."""
         while True:
             for entry, fields in await self._abandoned() or await self._fresh():
+                if entry in self.renewing:
+                    # Es nuestro: Redis estuvo un rato sin oír que seguíamos con él.
+                    continue
                 self.renewing[entry] = asyncio.create_task(self._renew(entry))
                 yield AckableMessage(data=fields[b"data"], ack=partial(self.finish, entry))
 
     async def finish(self, entry: bytes) -> None:
         """Lo que taskiq llama cuando el veredicto ya está guardado."""
-        self.renewing.pop(entry).cancel()
+        if renewing := self.renewing.pop(entry, None):
+            renewing.cancel()
         await self.redis.xack(NAME, NAME, entry)
         await self.redis.xdel(NAME, entry)
 
@@ -112,13 +116,27 @@ class RemoteExaminer:
     """Quien pone los ejercicios en la cola y espera sus veredictos."""
 
     broker: Queue
+    _asked: dict[str, "asyncio.Task[ExerciseVerdict]"] = field(default_factory=dict)
 
     async def examine(self, exercise: Exercise, contents: Contents, seed: str, digest: str) -> ExerciseVerdict:
-        results = self.broker.result_backend
-        if not await results.is_result_ready(digest):
-            order: AsyncKicker[..., Any] = AsyncKicker(TASK, self.broker, labels={}).with_task_id(digest)
-            await order.kiq(exercise.id, *pack(exercise, contents), seed, digest)
-        result = await AsyncTaskiqTask[Any](digest, results).wait_result(check_interval=LOOK_SECONDS, timeout=-1)
+        """Dos entregas iguales piden lo mismo: se encarga una vez, y el veredicto es de las dos.
+
+        Raises:
+            GradingError: la cola deja de contestar.
+        """
+        if digest not in self._asked:
+            asking = asyncio.create_task(self._ask(exercise, contents, seed, digest))
+            self._asked[digest] = asking
+            asking.add_done_callback(lambda _: self._asked.pop(digest))
+        try:
+            return await asyncio.shield(self._asked[digest])
+        except (RedisError, OSError, SendTaskError):
+            raise GradingError(
+                "La cola ha dejado de contestar. Cuando vuelva, repite la orden con: --reanudar"
+            ) from None
+
+    async def _ask(self, exercise: Exercise, contents: Contents, seed: str, digest: str) -> ExerciseVerdict:
+        result = await self._result(exercise, contents, seed, digest)
         verdict = (
             ExerciseVerdict(exercise.id, exercise.title, [], 0.0, f"No se pudo comprobar: {result.error}.")
             if result.is_err
@@ -128,6 +146,17 @@ class RemoteExaminer:
             # Si se vuelve a pedir, que se haga otra vez.
             await self.broker.redis.delete(f"{NAME}:{digest}")
         return verdict
+
+    async def _result(self, exercise: Exercise, contents: Contents, seed: str, digest: str) -> "TaskiqResult[Any]":
+        """Lo que deja en la cola quien lo comprueba. De cuando en cuando se encarga otra vez, por si se ha perdido."""
+        results = self.broker.result_backend
+        while True:
+            if not await results.is_result_ready(digest):
+                order: AsyncKicker[..., Any] = AsyncKicker(TASK, self.broker, labels={}).with_task_id(digest)
+                await order.kiq(exercise.id, *pack(exercise, contents), seed, digest)
+            waiting = AsyncTaskiqTask[Any](digest, results)
+            with contextlib.suppress(TaskiqResultTimeoutError):
+                return await waiting.wait_result(check_interval=LOOK_SECONDS, timeout=ASK_AGAIN_SECONDS)
 
 
 @contextlib.asynccontextmanager

@@ -145,6 +145,9 @@ def refuse_big_index(stream: IO[bytes]) -> None:
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) < at + 22:
         raise TreeError("No es un zip que se pueda abrir.")
+    if tail[max(0, at - 20) : at].startswith(b"PK\x06\x07"):
+        # Con zip64 las cuentas están en otra parte, y una entrega no lo necesita.
+        raise TreeError("Es un zip64: vuelve a comprimirlo con otro programa.")
     entries, index = cast(tuple[int, int], struct.unpack_from("<HI", tail, at + 10))
     if index > MOST_INDEX or entries > MOST_ENTRIES:
         raise TreeError(f"Tiene más de {MOST_ENTRIES} archivos: no parece una entrega.")

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from taller.services import ServiceError, Services, all_services
+from taller.services import Services, all_services
 
 LOG_CHARACTERS = 4000
 
@@ -36,8 +36,9 @@ class Desk:
                 self.state = "running"
                 started.set()
                 await asyncio.Event().wait()
-        except (ServiceError, OSError) as error:
-            self.state, self.reason, self._holder = "failed", str(error), None
+        except Exception as error:
+            # Sea lo que sea, se dice, y se puede volver a intentar.
+            self.state, self.reason, self._holder = "failed", str(error) or type(error).__name__, None
         finally:
             self.services = None
 

@@ -14,6 +14,7 @@ from taller.runner.limits import LOG_LIMIT
 
 # Lo normal es un milisegundo; en una máquina ocupada, un bucle sin fin tarda en ceder el turno.
 STACK_TIMEOUT = 1.0
+STACK_POLL_SECONDS = 0.005
 REASON_LIMIT = 1000
 STACK_FRAME = re.compile(r'File "[^"]+", line \d+ in .*\n')
 
@@ -112,13 +113,16 @@ class Run:
     async def stack(self) -> str:
         """Dónde está parado el código ahora mismo: la pila que imprime `faulthandler`."""
         before = len(await self.sync())
-        self.signal(getattr(signal, "SIGUSR1", 0))
+        if not hasattr(signal, "SIGUSR1"):
+            return ""
+        self.signal(signal.SIGUSR1)
         deadline, dump = asyncio.get_running_loop().time() + STACK_TIMEOUT, ""
-        while asyncio.get_running_loop().time() < deadline:
+        while asyncio.get_running_loop().time() < deadline and self.exit is None:
             # Llega a trozos: está completa cuando hay un marco entero y ya no crece.
             previous, dump = dump, (await self.sync())[before:]
             if dump == previous and STACK_FRAME.search(dump):
                 break
+            await asyncio.sleep(STACK_POLL_SECONDS)
         return dump
 
     async def close(self) -> None:

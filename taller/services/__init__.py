@@ -3,7 +3,8 @@
     async with valkey() as server, server.client() as redis:
         await redis.set("clave", "valor")
 
-`REDIS_URL`, `DATABASE_URL` y `SMTP_URL`, si existen, mandan usar los de fuera.
+`REDIS_URL`, `DATABASE_URL` y `SMTP_URL`, si existen, mandan usar los de fuera. Los controles no los miran:
+vacían, matan y pausan los suyos.
 """
 
 from taller.services.errors import ServiceError

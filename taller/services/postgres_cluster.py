@@ -12,11 +12,13 @@ import tempfile
 from pathlib import Path
 
 from taller.catalog import ROOT
+from taller.patience import patience
 from taller.services.errors import ServiceError
 from taller.services.places import on_path
 from taller.services.process import Process
 from taller.services.server import last_words
 
+STEP_SECONDS = 60.0
 ROLE = "taller"
 # El rol del curso no es superusuario, y al superusuario no se entra: con `COPY … FROM PROGRAM`, el código de
 # un alumno ejecutaría órdenes fuera de su jaula.
@@ -107,7 +109,13 @@ async def _create(process: Process, binaries: Path, draft: Path, log: Path, user
 
 async def _step(process: Process, argv: list[str], log: Path, user: int | None, text: str = "") -> None:
     await process.start(argv, log, user, text)
-    if await process.exited(60):
+    try:
+        failed = await process.exited(patience(STEP_SECONDS))
+    except TimeoutError:
+        raise ServiceError(
+            f"PostgreSQL tarda más de {STEP_SECONDS:g} s en crear sus datos. Repite con: python3 curso.py servicios"
+        ) from None
+    if failed:
         raise ServiceError(
             f"PostgreSQL no pudo crear sus datos ({last_words(log)}). Repite con: python3 curso.py servicios"
         )

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from taller.patience import patience
 from taller.services import supervisor
 from taller.services.errors import ServiceError
 
@@ -50,8 +51,13 @@ class Process:
 
     async def reply(self) -> dict[str, Any]:
         """La siguiente respuesta del vigilante. ServiceError si no puede cumplir el encargo."""
-        async with asyncio.timeout(REPLY_SECONDS):
-            event = await self._events.get()
+        try:
+            async with asyncio.timeout(patience(REPLY_SECONDS)):
+                event = await self._events.get()
+        except TimeoutError:
+            raise ServiceError(
+                f"Esta máquina tarda más de {REPLY_SECONDS:g} s en arrancar un servidor. Repite la misma orden"
+            ) from None
         if "error" in event:
             raise ServiceError(
                 f"No se puede arrancar el servidor: {event['error']}. Prepara el curso con: python3 curso.py"
