@@ -205,7 +205,7 @@ async def expect_all_again(stream: SseClient, texts: list[str], ids: list[str]) 
     needs=("test_resume",),
     section=SECTION,
     hints=(
-        "Last-Event-ID la escribe el cliente y puede traer cualquier cosa: la transcripción dice qué traía ésta.",
+        "Last-Event-ID la escribe el cliente y puede traer cualquier cosa: la transcripción dice qué traía esta.",
         "int() y desempaquetar un split() lanzan ValueError con lo que no tiene la forma que esperas: captúralo.",
         "Lo que tiene buena forma tampoco basta: un número más alto que el último no se ha dado todavía.",
     ),

@@ -263,7 +263,7 @@ async def test_lost_revocation(app: App, redis_server: Valkey, rng: Random) -> N
 
 
 async def cut_and_remove(redis: Redis, room: str, user: str) -> None:
-    """Otro proceso le quita el permiso justo cuando éste no oye: lo que publique no llega."""
+    """Otro proceso le quita el permiso justo cuando este no oye: lo que publique no llega."""
     transcript.add("control", "Redis", "redis", f"corta Pub/Sub y, de una vez, HDEL room:{room}:roles {user}")
     async with redis.pipeline(transaction=True) as at_once:
         at_once.execute_command("CLIENT", "KILL", "TYPE", "pubsub")

@@ -183,7 +183,7 @@ class Shop:
         await self.redis.eval(STORE_IF_NEWER, 1, f"order:{order.id}", order.version, body, ttl)
 
     async def publish(self, event: OrderEvent) -> None:
-        """Lleva el suceso a todos los procesos, éste incluido."""
+        """Lleva el suceso a todos los procesos, este incluido."""
         # TODO 3: PUBLISH en CHANNEL, como JSON.
         return
 

@@ -26,7 +26,7 @@ tardaba más que eso, también. Por tanto:
 - una tarea hecha desaparece de la cola (XDEL): confirmada, pero guardada, ocuparía memoria para siempre.
 
 La cola es el stream `deposits`, con el grupo `workers`; el archivo define `app` y `broker`. Para probarlo a mano:
-`../../.venv/bin/uvicorn e5_cola:app` en una terminal y `../../.venv/bin/taskiq worker e5_cola:broker` en otra, desde
+`../../.venv/bin/uvicorn e5_cola:app` en un terminal y `../../.venv/bin/taskiq worker e5_cola:broker` en otro, desde
 la carpeta de este archivo.
 
 Variables de entorno: `REDIS_URL` (`redis://127.0.0.1:6379`), `WORK_SECONDS` (0.5), `IDLE_SECONDS` (10) y

@@ -97,7 +97,7 @@ def require_key(access_key: Annotated[str, Cookie()] = "") -> None:
     #   que compara bytes.
     #: return
     if not secrets.compare_digest(access_key.encode(), ACCESS_KEY.encode()):
-        raise HTTPException(401, "Falta la clave de acceso, o no es ésa")
+        raise HTTPException(401, "Falta la clave de acceso, o no es esa")
     # endregion
 
 

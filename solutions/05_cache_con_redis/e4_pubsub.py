@@ -135,7 +135,7 @@ class Hub:
 
     async def catch_up(self, name: str) -> None:
         """Reparte lo que haya en el Stream detrás del último suceso repartido."""
-        # region TODO 4: XRANGE desde el siguiente a topic.last («(1690-0» excluye ése), y pon cada suceso en
+        # region TODO 4: XRANGE desde el siguiente a topic.last («(1690-0» excluye ese), y pon cada suceso en
         #   los outboxes. Si ya nadie escucha el tema (una baja perdida en un corte), date de baja otra vez.
         #: return
         topic = self.topics.get(name)

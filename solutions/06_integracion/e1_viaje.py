@@ -204,7 +204,7 @@ class Shop:
         await self.redis.eval(STORE_IF_NEWER, 1, f"order:{order.id}", order.version, body, ttl)
 
     async def publish(self, event: OrderEvent) -> None:
-        """Lleva el suceso a todos los procesos, éste incluido."""
+        """Lleva el suceso a todos los procesos, este incluido."""
         # region TODO 3: PUBLISH en CHANNEL, como JSON.
         #: return
         await self.redis.publish(CHANNEL, event.model_dump_json())

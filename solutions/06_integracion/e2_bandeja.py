@@ -22,7 +22,7 @@ maten (`kill -9`):
   versión);
 - si Redis no está, se publica cuando vuelve.
 
-Una bandeja que no se vacía mirando cada `RELAY_SECONDS` se puede vaciar de otras maneras; ésta basta.
+Hay otras maneras de vaciar la bandeja que mirarla cada `RELAY_SECONDS`; esta basta.
 
 Variables de entorno: `DATABASE_URL` (postgresql://taller@127.0.0.1:5432/taller), `REDIS_URL` (redis://127.0.0.1:6379) y
 `RELAY_SECONDS` (0.2): cada cuánto se mira la bandeja cuando está vacía o algo ha fallado.

@@ -123,7 +123,7 @@ class Rooms:
         await self.redis.publish(CHANNEL, json.dumps(event))
 
     def handle(self, event: Event) -> None:
-        """Un suceso publicado por cualquier proceso: repártelo entre las conexiones de éste."""
+        """Un suceso publicado por cualquier proceso: repártelo entre las conexiones de este."""
         # region TODO 4: Un «message» va a todas las que están en la sala (self.seats). Con un «removed», self.remove().
         #: return
         if event["type"] == "removed":

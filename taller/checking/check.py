@@ -21,7 +21,7 @@ class CheckInfo:
     """Lo que un control dice de sí mismo.
 
     `todo` es el TODO del enunciado al que pertenece; `hints`, de menos a más reveladoras; `section`, el
-    ancla de la lección que lo explica; `needs`, los controles sin los que éste no dice nada.
+    ancla de la lección que lo explica; `needs`, los controles sin los que este no dice nada.
     """
 
     number: int

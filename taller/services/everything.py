@@ -100,7 +100,7 @@ async def serve_until_stopped(report: Callable[[str], None]) -> None:
             report(f"export SMTP_URL={services.mailbox.url}")
             if services.inbox_url:
                 report(f"Buzón: {services.inbox_url}")
-            report("Copia las líneas «export» en otra terminal. Para cerrar los servicios: Ctrl+C")
+            report("Copia las líneas «export» en otro terminal. Para cerrar los servicios: Ctrl+C")
             await stopped.wait()
 
 
