@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from taller.catalog import find_exercise
+from taller.catalog import ROOT, find_exercise
 from taller.checker import Checker
 from taller.verdicts import ExerciseVerdict
 
@@ -96,6 +96,26 @@ def test_a_missing_file_is_said(checker: Checker, tmp_path: Path) -> None:
     verdict = asyncio.run(checker.check(EXERCISE, tmp_path))
     assert "No existe e1_eco.py" in verdict.checks[0].received
     assert {check.status for check in verdict.checks[1:]} == {"skipped"}
+
+
+SECOND_TIME = """
+import os
+if "MAX_CONNECTIONS" in os.environ:
+    raise RuntimeError("con otros ajustes, no")
+"""
+
+
+def test_an_app_that_does_not_start_with_other_settings_only_fails_there(checker: Checker, tmp_path: Path) -> None:
+    """Ni se dice que no arranca, que arranca, ni se dejan de mirar los demás controles."""
+    exercise = find_exercise("2.4")
+    (tmp_path / exercise.lesson.slug).mkdir()
+    text = (ROOT / "solutions" / exercise.relative).read_text(encoding="utf-8")
+    (tmp_path / exercise.relative).write_text(f"{text}\n{SECOND_TIME}", encoding="utf-8")
+    verdict = asyncio.run(checker.check(exercise, tmp_path))
+    (failed,) = [check for check in verdict.checks if check.status == "failed"]
+    assert "con otros ajustes, no" in failed.received
+    assert "no arranca" not in "".join(failed.hints)
+    assert {check.status for check in verdict.checks if check is not failed} == {"passed"}
 
 
 def test_a_cancelled_check_leaves_nothing(checker: Checker, scratch: Path, tmp_path: Path) -> None:

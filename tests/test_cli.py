@@ -1,5 +1,6 @@
 """La línea de órdenes como la usa una persona: qué imprime, con qué código acaba y qué siguiente orden propone."""
 
+import asyncio
 import json
 import os
 import re
@@ -17,11 +18,29 @@ from click.testing import CliRunner
 from whole_course import copy_course, run
 
 from taller.cli.main import cli
+from taller.cli.main import run as run_here
+from taller.errors import TallerError
+from taller.services import valkey
 
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_course(tmp_path_factory.mktemp("cli"))
+
+
+def test_checks_leave_alone_the_redis_someone_has_exported(course: Path) -> None:
+    """Los controles vacían y matan el suyo: el de la variable es de otra cosa."""
+
+    async def keep_and_look() -> object:
+        async with valkey() as server, server.client() as redis:
+            await redis.set("mía", "sí")
+            result = await asyncio.to_thread(
+                run, course, "comprobar", "5.1", "--de", "soluciones", REDIS_URL=server.url
+            )
+            assert result.returncode == 0, result.stdout
+            return await redis.get("mía")
+
+    assert asyncio.run(keep_and_look()) in ("sí", "sí".encode())
 
 
 MISUSES = [
@@ -236,6 +255,17 @@ def test_help_is_in_spanish(order: tuple[str, ...]) -> None:
     assert result.exit_code == 0
     assert "Uso:" in result.output
     assert not re.search(r"\b(Usage|Options|Commands|Show this|default|required)\b|<=|>=", result.output)
+
+
+def test_what_fails_inside_several_tasks_is_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise ExceptionGroup("", [ExceptionGroup("", [TallerError("La cola se ha ido. Repite con: --reanudar")])])
+
+    monkeypatch.setattr("taller.cli.course.open_portal", lambda *_: fail())
+    assert run_here([]) == 2
+    assert capsys.readouterr().err.strip().endswith("La cola se ha ido. Repite con: --reanudar")
 
 
 UNSTABLE = """

@@ -1,6 +1,7 @@
 """Las piezas del calificador, de una en una: leer entregas, plazos, repetir lo que falla y no lo que no cambia."""
 
 import asyncio
+import io
 import os
 import subprocess
 import sys
@@ -19,12 +20,16 @@ from taller.grading.digests import exercise_digest
 from taller.grading.errors import GradingError
 from taller.grading.grader import Grader, agree, staged
 from taller.grading.notebook import Notebook
+from taller.grading.queue import remote_examiner, serve
 from taller.grading.results import ClassResults
 from taller.grading.shared import SharedPath
 from taller.grading.speed import measured_patience
-from taller.grading.submissions import Contents, discover, read
+from taller.grading.submissions import Contents, Submission, discover, read
 from taller.grading.trees import TreeError
 from taller.misconceptions import _fits
+from taller.runner.sandbox import SandboxError
+from taller.services import valkey
+from taller.services.places import free_port
 from taller.verdicts import CheckVerdict, ExerciseVerdict, Status
 
 ECHO = find_exercise("2.1")
@@ -89,7 +94,12 @@ def test_late_marks(tmp_path: Path) -> None:
     )
     deadlines = read_deadlines(path)
     limit = datetime(2026, 11, 20, 22, 59, tzinfo=UTC)
-    assert deadlines.submitted_at("ana", None) == datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+    by_key, by_name = Submission("ana", "Ana Pérez", tmp_path), Submission("ana_12_file", "ana", tmp_path)
+    for submission in (by_key, by_name):
+        assert deadlines.submitted_at(submission, None) == datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+    deadlines.refuse_strangers([by_name])
+    with pytest.raises(GradingError, match=r"«ana».*--plazos$"):
+        deadlines.refuse_strangers([Submission("anna", "Ana Pérez", tmp_path)])
     assert deadlines.late([2], limit + timedelta(minutes=15)) == []
     assert [late.penalty for late in deadlines.late([2, 3], limit + timedelta(minutes=16))] == [0.1]
     assert [late.penalty for late in deadlines.late([2], limit + timedelta(days=1, minutes=1))] == [0.2]
@@ -144,6 +154,71 @@ def test_doubtful_verdicts_are_graded_again(tmp_path: Path) -> None:
     second = Counting()
     assert [grade.points for grade in grade(tmp_path, second).grades()] == [2]
     assert len(second.seen) == 1
+
+
+def test_starting_again_forgets_what_was_graded_with_the_same_seed(tmp_path: Path) -> None:
+    write(tmp_path / "clase", "ana/02_websockets/e1_eco.py")
+    grade(tmp_path, Counting())
+    Notebook.start(tmp_path / "informe", "s", forget=True)
+    again = Counting()
+    grade(tmp_path, again)
+    assert len(again.seen) == 1
+
+
+def test_a_jail_that_does_not_open_is_the_problem_of_one_exercise(tmp_path: Path) -> None:
+    class Jammed(Counting):
+        async def check(self, exercise: object, folder: Path, *, seed: str | None = None) -> ExerciseVerdict:
+            verdict = await super().check(exercise, folder, seed=seed)
+            if len(self.seen) == 1:
+                raise SandboxError("la jaula no se abre")
+            return verdict
+
+    write(tmp_path / "clase", "ana/02_websockets/e1_eco.py", "luis/02_websockets/e1_eco.py")
+    ana, luis = grade(tmp_path, Jammed()).grades()
+    assert ana.exercises[0].problem == "la jaula no se abre"
+    assert luis.points == 2
+    second = Counting()
+    assert [grade.points for grade in grade(tmp_path, second).grades()] == [2, 2]
+    assert len(second.seen) == 1
+
+
+def test_equal_submissions_share_one_order_and_nobody_waits_for_ever() -> None:
+    """Con un veredicto que no se guarda: quien preguntara el segundo se quedaría esperándolo."""
+
+    async def ask() -> list[ExerciseVerdict]:
+        contents, stop = Contents({PurePosixPath(ECHO.relative): CODE.encode()}), asyncio.Event()
+        async with valkey(port=free_port()) as server:
+            working = asyncio.create_task(serve(server.url, Grader(Counting(), 1), stop, lambda line: None))
+            try:
+                async with remote_examiner(server.url) as examiner, asyncio.timeout(30):
+                    asking = [examiner.examine(ECHO, contents, "s", "otra versión") for _ in range(6)]
+                    return await asyncio.gather(*asking)
+            finally:
+                stop.set()
+                await asyncio.wait([working], timeout=10)
+
+    verdicts = asyncio.run(ask())
+    assert len(verdicts) == 6
+    assert all("otra versión" in verdict.problem for verdict in verdicts), verdicts[0].problem
+
+
+def test_what_could_not_be_checked_to_the_end_is_not_passed() -> None:
+    assert checks("passed").passed
+    assert not replace(checks("passed"), problem="no terminó a tiempo").passed
+
+
+def test_a_zip64_is_not_opened(tmp_path: Path) -> None:
+    """Sus cuentas van aparte, y con ellas se esconde un índice enorme."""
+    write(tmp_path / "clase", "leeme.txt")
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("02_websockets/e1_eco.py", CODE)
+    plain = data.getvalue()
+    end = plain.rindex(b"PK\x05\x06")
+    (tmp_path / "ana.zip").write_bytes(plain[:end] + b"PK\x06\x07" + bytes(16) + plain[end:])
+    (submission,) = [each for each in discover(tmp_path) if each.path.name == "ana.zip"]
+    with pytest.raises(TreeError, match="zip64"):
+        read(submission, [ECHO])
 
 
 def test_without_a_readable_submission_the_mark_is_a_zero_out_of_the_same(tmp_path: Path) -> None:
