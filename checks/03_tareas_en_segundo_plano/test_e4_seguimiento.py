@@ -306,7 +306,7 @@ async def test_lease(launch: Launch, redis_server: Valkey, rng: Random) -> None:
         task_id = await submit(app, [1.0])
         await until(other, done, "done")
         # Es el tiempo lo que se prueba: la primera prórroga de las dos tiene que haber caducado.
-        await asyncio.sleep(lease * 1.5)
+        await app.rests("entre prórroga y prórroga", lease * 1.5)
         expect(await read(other, task_id), {"status": "running"}, "la tarea larga, pasada su primera prórroga")
         expect(await read(app, done), {"status": "done", "progress": 100}, "la que ya había acabado")
         await no_lease(redis_server, done)

@@ -121,6 +121,7 @@ async def comes_to(app: App, path: str, end: dict[str, Any], what: str) -> None:
     hints=(
         "Lo primero que recibe quien se conecta es cómo va ahora; después, cada cambio.",
         "Mientras esté en marcha: entrega job.progress_event() y espera la señal `changed`.",
+        "Sin esperarla, el bucle entrega lo mismo miles de veces por segundo.",
     ),
 )
 async def test_progress(app: App, launch: Launch, rng: Random) -> None:
@@ -131,6 +132,7 @@ async def test_progress(app: App, launch: Launch, rng: Random) -> None:
         path = await start(slow, random_rows(rng, LONG))
         async with slow.sse(f"{path}/events") as stream:
             await stream.expect({"done": 0, "total": LONG}, event="progress")
+            await slow.rests("mientras la importación no avanza")
 
 
 @check(

@@ -296,3 +296,26 @@ async def test_looks_again(app: App, second: App, redis_server: Valkey, source: 
             await asyncio.wait([early], timeout=patience(0.1))
         await asyncio.gather(early, late)
         one_call(source, path)
+
+
+@check(
+    10,
+    "Quien espera a otro proceso, descansa entre pregunta y pregunta",
+    todo=3,
+    needs=("test_two_workers",),
+    section=SECTION,
+    hints=(
+        "Mientras otro carga, un bucle que no espera pregunta a Redis miles de veces por segundo.",
+        "Entre mirada y mirada a la caché: await asyncio.sleep(POLL_SECONDS).",
+    ),
+)
+async def test_rests(app: App, second: App, redis_server: Valkey, source: Source, rng: Random) -> None:
+    path, _ = new_product(source, rng)
+    held = source.hold()
+    loading = asyncio.create_task(app.get(path, status=200, within=3.0))
+    await held.arrived()
+    waiting = asyncio.create_task(second.get(path, status=200, within=3.0))
+    await let_it_go_on(second)
+    await second.rests("mientras espera a que cargue otro proceso")
+    held.release()
+    await asyncio.gather(loading, waiting)

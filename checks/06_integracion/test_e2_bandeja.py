@@ -10,7 +10,19 @@ import asyncpg
 import pytest
 from order_stream import Stream
 
-from taller.checking import App, Link, Mismatch, SharedApp, check, expect, let_it_go_on, link_to, patience, transcript
+from taller.checking import (
+    App,
+    Launch,
+    Link,
+    Mismatch,
+    SharedApp,
+    check,
+    expect,
+    let_it_go_on,
+    link_to,
+    patience,
+    transcript,
+)
 from taller.services import Postgres, Valkey
 
 SECTION = "la-bandeja-de-salida"
@@ -314,3 +326,20 @@ async def test_late_commit(links: Links, app: App, second: App, stream: Stream, 
         expected.append(await changing)
     expected.append(await behind)
     await stream.becomes(expected, "los sucesos, con todo confirmado")
+
+
+@check(
+    9,
+    "Cuando no hay nada que publicar, descansa",
+    todo=3,
+    needs=("test_published",),
+    section=SECTION,
+    hints=(
+        "Un `while True` que no espera a nada pregunta a PostgreSQL miles de veces por segundo, y ocupa un procesador.",
+        "Si publish_pending() no ha movido nada, o ha fallado: await asyncio.sleep(RELAY_SECONDS).",
+    ),
+)
+async def test_rests(links: Links, launch: Launch, rng: Random) -> None:
+    async with launch(env={"RELAY_SECONDS": "2"}, name="app que mira cada 2 s") as app:
+        await put(app, new_id(rng), new_change(rng), 1)
+        await app.rests("con la bandeja vacía")

@@ -5,7 +5,7 @@ siguiente, una línea o un `await` de menos. Si lo pasa todo, es un hueco de los
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -60,9 +60,10 @@ class Edit:
         return Mutant(self.start[0], was, self.text, (whole[:begin] + self.text.encode() + whole[finish:]).decode())
 
 
-def mutants(source: str) -> Iterator[Mutant]:
-    """Los de las regiones que escribe el estudiante, por su orden."""
-    spans = [(region.first + 1, region.last + 1) for region in todos(source).values()]
+def mutants(source: str, numbers: Collection[int] | None = None) -> Iterator[Mutant]:
+    """Los de las regiones que escribe el estudiante, por su orden; o, de ellas, los de esos TODO."""
+    regions = todos(source).items()
+    spans = [(each.first + 1, each.last + 1) for number, each in regions if numbers is None or number in numbers]
     found = {
         edit.apply(source)
         for node in ast.walk(ast.parse(source))

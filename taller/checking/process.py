@@ -14,6 +14,8 @@ from taller.wire import Mismatch, transcript
 
 # Lo que sale de un despiste al escribir, y no de lo que el control provoca.
 SLIP = re.compile(r"(Name|UnboundLocal|Attribute|Type|Import|ModuleNotFound|Index)Error\b")
+# Lo que puede calcular quien no tiene nada que hacer. Quien da vueltas lo usa todo, o lo que le dejen los demás.
+MOST_BUSY = 0.2
 TRACE_POLLS, TRACE_POLL_SECONDS = 15, 0.02
 STACK_LINE = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 
@@ -70,6 +72,20 @@ class Process:
     async def open_files(self) -> int | None:
         """Los descriptores que tiene abiertos, contados desde fuera; None donde no se pueden ver (macOS, Windows)."""
         return await self.run.open_files()
+
+    async def rests(self, when: str, seconds: float = 0.4) -> None:
+        """Exige que, `when` («con la bandeja vacía»), no dé vueltas sin esperar a nada. Donde no se puede ver, nada.
+
+        Raises:
+            Mismatch: en esos segundos ha estado calculando más de la parte que admite MOST_BUSY.
+        """
+        before = await self.run.cpu_seconds()
+        await asyncio.sleep(seconds)
+        after = await self.run.cpu_seconds()
+        if before is not None and after is not None and after - before > MOST_BUSY * seconds:
+            busy = (after - before) / seconds
+            found = f"ha estado calculando el {busy:.0%} del tiempo: da vueltas sin esperar a nada"
+            raise Mismatch(f"que {self.whose} descanse {when}", found)
 
     async def diagnose(self) -> str:
         """Por qué puede no estar contestando: terminó, lanzó una excepción o está parada en alguna línea."""

@@ -62,6 +62,7 @@ class Run:
     pid: int | None = None
     _log_bytes: int = field(init=False, default=0)
     _files: int | None = field(init=False, default=None)
+    _cpu: float | None = field(init=False, default=None)
     _state: asyncio.Future[None] = field(init=False)
     _ended: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _synced: dict[int, asyncio.Event] = field(init=False, default_factory=dict)
@@ -110,6 +111,11 @@ class Run:
         await self.sync()
         return self._files
 
+    async def cpu_seconds(self) -> float | None:
+        """Los segundos que lleva el proceso calculando; None donde no se puede ver (sin /proc)."""
+        await self.sync()
+        return self._cpu
+
     async def stack(self) -> str:
         """Dónde está parado el código ahora mismo: la pila que imprime `faulthandler`."""
         before = len(await self.sync())
@@ -145,7 +151,7 @@ class Run:
             case {"event": "log", "text": text}:
                 self._append_log(text)
             case {"event": "synced", "id": serial, **counted}:
-                self._files = counted.get("files")
+                self._files, self._cpu = counted.get("files"), counted.get("cpu")
                 self._synced[serial].set()
             case {"event": "exit", "code": code, "signal": number}:
                 self.finish(Exit(code, number))

@@ -11,7 +11,7 @@ tocar desde ella. Lo que se quede huérfano dentro muere con la jaula, y la carp
 Peticiones  {"entry": "paquete.módulo", "payload": {…}, "env": {…}}
 Órdenes     {"do": "signal", "number": 9} · {"do": "sync", "id": 1}
 Avisos      {"event": "born", "pid": 12} · {"event": "note", "text": línea del trabajador} · {"event": "log", "text": …}
-            {"event": "synced", "id": 1, "files": 12} · {"event": "exit", "code": 0, "signal": 0}
+            {"event": "synced", "id": 1, "files": 12, "cpu": 0.31} · {"event": "exit", "code": 0, "signal": 0}
 """
 
 import codecs
@@ -199,7 +199,8 @@ class Supervisor:
         elif command["do"] == "sync":
             self.on_notes()
             self.on_log()
-            self.send({"event": "synced", "id": command["id"], "files": self.count_files()})
+            counted = {"files": self.count_files(), "cpu": cpu_seconds(self.worker)}
+            self.send({"event": "synced", "id": command["id"], **counted})
 
     def count_files(self) -> int | None:
         files = open_files(self.worker)
@@ -307,6 +308,16 @@ def open_files(pid: int) -> int | None:
         return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
         return None
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """Los segundos que ha estado calculando un proceso desde que nació; None donde no se puede saber."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    # utime y stime: los campos 14 y 15 de proc(5), que cuenta desde 1 y con los dos del nombre.
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def child_pids() -> list[int]:
