@@ -158,8 +158,8 @@ def closed_port() -> int:
     ),
 )
 async def test_permanent(app: App, mailbox: Mailbox, rng: Random) -> None:
-    # Al oír a quién va, como ante una dirección que no existe; y al recibir el texto, con otro código.
-    for code, at in ((550, "RCPT"), (rng.randrange(555, 600), "DATA")):
+    # Al oír a quién va, el primero de los 5xx; y al recibir el texto, otro cualquiera.
+    for code, at in ((500, "RCPT"), (rng.randrange(555, 600), "DATA")):
         mailbox.reject_next(1, code, at=at)
         [to] = people(rng, 1)
         ids = await post(app, [to])

@@ -298,7 +298,7 @@ async def until_taken(app: App, server: Valkey) -> None:
 async def test_truth(launch: Launch, redis_server: Valkey, mailbox: Mailbox, rng: Random) -> None:
     refused, delayed = (someone(rng) + letter for letter in "ab")
     async with launch() as app:
-        mailbox.reject_next(1, 550)
+        mailbox.reject_next(1, 500)
         async with notifying(app, refused, rng) as notice:
             await until_status(app, await notice.receipt("email_queued"), "rejected")
     async with launch(env={"RETRY_SECONDS": str(patience(0.3))}, name="app con prisa") as hasty:
