@@ -122,6 +122,27 @@ async def test_queued_first(app: App, redis_server: Valkey, rng: Random) -> None
             await redis.client_unpause()
             transcript.note("Redis admite escrituras otra vez")
     await until(app, (await asked).json()["id"], "done")
+    await first_written_as_queued(app, redis_server, rng)
+
+
+async def first_written_as_queued(app: App, server: Valkey, rng: Random) -> None:
+    """Lo primero que se escribe de una tarea es que está en cola: si no, quien pregunte enseguida no la encuentra."""
+    orders: list[str] = []
+    async with server.client() as redis, redis.monitor() as monitor:
+
+        async def note() -> None:
+            async for order in monitor.listen():
+                orders.append(str(order["command"]))
+
+        noting = asyncio.create_task(note())
+        try:
+            task_id = await submit(app, some_numbers(rng))
+            await until(app, task_id, "done")
+        finally:
+            noting.cancel()
+    written = [order for order in orders if f" task:{task_id} " in order and "status" in order]
+    if not written or "queued" not in written[0]:
+        raise Mismatch(f"que lo primero que se escriba en task:{task_id} sea «queued»", (written or ["nada"])[0])
 
 
 @check(
