@@ -217,6 +217,20 @@ def test_the_solution_is_shown_after_giving_up_and_it_is_noted(fresh: Portal) ->
     assert fresh.progress()["2.1"]["solution_seen"] is True
 
 
+def test_a_fault_of_the_course_is_said_and_the_next_save_is_checked(fresh: Portal) -> None:
+    """Sin esto, la página se quedaría diciendo que comprueba."""
+    symptoms = fresh.root / "checks" / "02_websockets" / "symptoms_e1_eco.json"
+    before = symptoms.read_text(encoding="utf-8")
+    symptoms.write_text("{", encoding="utf-8")
+    with fresh.events(lesson="02_websockets") as events:
+        events.until("snapshot")
+        fresh.student_file().write_text(fresh.solution().replace('"echo"', '"eco"'), encoding="utf-8")
+        assert events.until("finished")["state"] == "problem"
+        symptoms.write_text(before, encoding="utf-8")
+        fresh.student_file().write_text(fresh.solution(), encoding="utf-8")
+        assert events.until("finished")["state"] == "passed"
+
+
 # Progreso con problemas
 
 

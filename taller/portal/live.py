@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from taller.watch import saved
 
 # Un editor puede guardar borrando y creando: se da por borrado lo que sigue sin estar tras este plazo.
 GONE_MS = 300
+RETRY_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
 
 
 class Live:
@@ -38,8 +42,8 @@ class Live:
         """Vigila mientras dura el bloque; al salir no queda nada en marcha."""
         self._warm = self._spawn(asyncio.to_thread(self.checker.wait_warm))
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._spawn(self._watch_saves())
-        self._spawn(self._watch_deletions())
+        self._spawn(self._keep(self._watch_saves))
+        self._spawn(self._keep(self._watch_deletions))
         try:
             yield
         finally:
@@ -93,12 +97,14 @@ class Live:
             verdict = await self.checker.check(
                 card.exercise, self.folder, on_event=lambda event: self._on_event(card, event)
             )
-        except (LaunchError, OSError) as error:
-            card.state = "problem"
-            card.problem = f"No se pudo comprobar ({error}). Cierra el curso y ábrelo de nuevo: python3 curso.py"
-        else:
             card.settle(verdict)
             self.ledger.update(lambda progress: progress.note(verdict))
+        except Exception as error:
+            # Sea lo que sea, la página no puede quedarse diciendo que comprueba.
+            if not isinstance(error, (LaunchError, OSError)):
+                logger.exception("no se ha podido comprobar %s", card.exercise.id)
+            card.state = "problem"
+            card.problem = f"No se pudo comprobar ({error}). Cierra el curso y ábrelo de nuevo: python3 curso.py"
         self._finish(card)
         self.prepare(card.exercise)
 
@@ -132,6 +138,15 @@ class Live:
             for key, card in self.cards.items()
         ]
         return {"exercises": cards, "trouble": self.ledger.trouble}
+
+    async def _keep(self, watch: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Una vigilancia que falla vuelve a empezar: si no, guardar dejaría de hacer nada, y nadie sabría por qué."""
+        while True:
+            try:
+                return await watch()
+            except Exception:
+                logger.exception("la vigilancia de los archivos ha fallado, y vuelve a empezar")
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _watch_saves(self) -> None:
         async for changed in saved([card.exercise for card in self.cards.values()], self.folder):
