@@ -37,6 +37,9 @@ def open_page(browser: Browser, address: str, size: ViewportSize, dark: bool = F
     with opened(browser, address, DEADLINE_MS, size, dark=dark) as page:
         expect(page.locator("#link")).to_have_text("en directo")
         expect(page.locator("#ledger tbody tr")).to_have_count(3)
+        # Lo que se diga antes de que alguien entre no es suyo, y las cuentas no cuadrarían nunca.
+        for reader in ("ana", "bruno", "carla"):
+            expect(figure(page, reader, 2)).not_to_have_text("–")
         yield page
     for normal in ("talk/off", "repeat/same", "reader/reading"):
         httpx.put(f"http://{address}/api/{normal}").raise_for_status()

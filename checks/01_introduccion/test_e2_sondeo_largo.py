@@ -154,21 +154,7 @@ async def test_answers_on_change(app: App, rng: Random) -> None:
         raise Mismatch("seis cambios entregados en cuanto se guardan", f"{waited:.1f} s de retraso entre todos")
     async with asking(app, last, "Ana"):
         await until_waiting(app, 1)
-        await expect_rest(app)
-
-
-async def expect_rest(app: App) -> None:
-    """Que nadie trabaje mientras no pasa nada: quien espera de verdad no tiene código tuyo en marcha."""
-    for _ in range(3):
-        await app.get("/waiting", client="control", status=200)
-    looks, busy = 40, 0
-    for _ in range(looks):
-        if not (stack := await app.run.stack()):
-            return  # en esta máquina no se puede mirar
-        busy += str(app.folder) in stack
-    # Alguna suelta es de quien mira cada poco si el cliente sigue ahí.
-    if busy > 3:
-        raise Mismatch("que la app descanse hasta que suene el timbre", f"no para: en {busy} de {looks} miradas, leía")
+        await app.rests("hasta que suene el timbre")
 
 
 @check(
