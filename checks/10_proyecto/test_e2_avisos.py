@@ -147,6 +147,7 @@ async def lose_queue(server: Valkey) -> None:
     todo=23,
     points=2,
     section=NOTICES,
+    within=10.0,
     hints=(
         "Si no llega ni «joined» ni el recibo, falta la etapa 10.1: python3 curso.py comprobar 10.1",
         "notify() lee el mensaje con CAUSE e inserta con NOTIFY: una fila por cada persona a la que toca.",
@@ -177,6 +178,7 @@ async def test_mention(app: App, worker: None, people: list[Person], rng: Random
     todo=23,
     needs=("test_mention",),
     section=NOTICES,
+    within=10.0,
     hints=(
         'CAUSE dice si la sala es directa (direct): entonces kind es "direct", y no hace falta mención.',
         "NOTIFY avisa a todos los demás de la sala si :direct es true; si no, solo a los mencionados.",
@@ -203,6 +205,7 @@ async def test_direct(app: App, worker: None, people: list[Person], rng: Random)
     points=2,
     needs=("test_mention",),
     section=NOTICES,
+    within=10.0,
     hints=(
         "El obrero anuncia cada aviso con _announce(): lo oyen todos los procesos, y lo lleva el de la persona.",
         "await self._by_websocket(…) dice si ha salido; si ha salido, self._delivered(notification_id, …).",
@@ -227,6 +230,7 @@ async def test_by_websocket(app: App, second: App, worker: None, people: list[Pe
     points=2,
     needs=("test_by_websocket",),
     section=NOTICES,
+    within=10.0,
     hints=(
         "El WebSocket está en un proceso y el flujo en otro: el del flujo espera GRACE_SECONDS y vuelve a mirar.",
         "self._undelivered() da la fila si nadie la ha llevado aún, y None si ya está entregada.",
