@@ -7,8 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
+from leases import let_the_lease_expire, no_lease
 
-from taller.checking import ANY, App, Approx, Launch, Matching, Mismatch, OneOf, check, expect, patience, transcript
+from taller.checking import ANY, App, Approx, Launch, Matching, Mismatch, check, expect, patience, transcript
 from taller.services import Valkey
 
 TRACKING = "2-seguimiento-del-estado"
@@ -335,25 +336,6 @@ async def test_lease(launch: Launch, redis_server: Valkey, rng: Random) -> None:
         await let_the_lease_expire(redis_server, task_id, lease)
         await until(other, task_id, "lost")
         await forgotten_in_the_queue(other, redis_server, task_id)
-
-
-async def no_lease(server: Valkey, task_id: str) -> None:
-    async with server.client() as redis:
-        if await redis.exists(f"task:{task_id}:lease"):
-            raise Mismatch("que nadie renueve la prórroga de una tarea acabada", f"task:{task_id}:lease sigue ahí")
-
-
-async def let_the_lease_expire(server: Valkey, task_id: str, lease: float) -> None:
-    """Mira que la prórroga vaya a caducar, y a su tiempo; y hace lo que hará Redis cuando llegue."""
-    key = f"task:{task_id}:lease"
-    async with server.client() as redis:
-        left = await redis.pttl(key) / 1000
-        # -2: ya no está.
-        expect(
-            left, OneOf(Approx(0, lease), -2 / 1000), f"los segundos que le quedan a {key} (LEASE_SECONDS={lease:g})"
-        )
-        await redis.delete(key)
-    transcript.note(f"Caduca {key}")
 
 
 async def forgotten_in_the_queue(app: App, server: Valkey, task_id: str) -> None:

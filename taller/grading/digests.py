@@ -10,7 +10,8 @@ from taller.grading.submissions import Contents
 
 # Las partes de la herramienta que deciden un veredicto.
 DECISIVE = ("checking", "grading", "runner", "services", "wire")
-ALONE = ("checker.py", "misconceptions.py", "patience.py", "skeleton.py", "verdicts.py")
+# Y los módulos sueltos que también.
+ALONE = ("checker.py", "misconceptions.py", "patience.py", "verdicts.py")
 
 
 def exercise_digest(exercise: Exercise, contents: Contents, seed: str) -> str:
@@ -29,7 +30,7 @@ def submission_digest(digests: Iterable[str]) -> str:
 def _checks_digest(folder: Path) -> str:
     taller = ROOT / "taller"
     tool = [*(path for part in DECISIVE for path in (taller / part).glob("*.py")), *(taller / name for name in ALONE)]
-    paths = sorted([*tool, *folder.glob("*.py"), *folder.glob("*.json"), *folder.glob("*.toml")])
+    paths = sorted([*tool, *folder.glob("*.py"), *folder.glob("*.json")])
     return _digest(_lines([(PurePosixPath(path.relative_to(ROOT)), path.read_bytes()) for path in paths]))
 
 

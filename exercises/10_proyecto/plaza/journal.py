@@ -80,6 +80,7 @@ def channel_of(room_id: int) -> str:
 
 # El candado de la sala da el turno: quien lo tiene reparte números, y los demás procesos esperan su vez.
 LOCK_ROOMS = "SELECT id FROM rooms WHERE id = ANY(:rooms) ORDER BY id FOR UPDATE"
+LOCK_MESSAGE = "SELECT room_id FROM messages WHERE id = :id AND NOT deleted FOR UPDATE"
 
 APPEND = """
 WITH wanted AS (
@@ -252,9 +253,7 @@ class Journal:
         """Edita o borra un mensaje: cambia su texto y ocupa el número siguiente de su sala. None si ya está borrado."""
         async with self.database.transaction() as transaction:
             # Con la fila tomada: si otro lo borra a la vez, uno de los dos llega después y lo ve.
-            alive = await transaction.fetch_one(
-                "SELECT room_id FROM messages WHERE id = :id AND NOT deleted FOR UPDATE", id=message_id
-            )
+            alive = await transaction.fetch_one(LOCK_MESSAGE, id=message_id)
             if alive is None:
                 return None
             row = await transaction.fetch_one(
