@@ -20,6 +20,8 @@ from taller.runner.runner import Backend, can_fork
 from taller.verdicts import CheckVerdict, ExerciseVerdict
 
 CHECK_MODULES = ("taller.wire", "anyio.pytest_plugin", "anyio._backends._asyncio", "taller.services")
+# Lo que solo compensa si el proceso va a servir varias veces.
+THOROUGH_MODULES = ("taller.wire.first_trip", "taller.checking.session")
 EXERCISE_TIMEOUT = 60.0
 # Con lo que se dice a las mini-apps y a Plaza que usen servidores de fuera.
 EXPORTED = ("REDIS_URL", "DATABASE_URL", "SMTP_URL")
@@ -69,8 +71,8 @@ class Checker:
 
         assert isinstance(runner.backend, WarmProcess)
         fd = runner.backend.control.fileno()
-        entry = "taller.checking.session" if thorough else "taller.checking.plugin"
-        return cls(runner, WarmProcess.spawn([*CHECK_MODULES, entry], [fd]), fd)
+        entries = THOROUGH_MODULES if thorough else ("taller.checking.plugin",)
+        return cls(runner, WarmProcess.spawn([*CHECK_MODULES, *entries], [fd]), fd)
 
     @classmethod
     def start_for(cls, exercises: Sequence[Exercise]) -> Self:

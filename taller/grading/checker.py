@@ -26,7 +26,7 @@ from taller.runner.sandbox import Cells, Sandbox
 from taller.verdicts import CheckVerdict
 
 CONFINED_MODULES = ("taller.runner.confine", "taller.runner.command")
-SESSION_MODULES = ("taller.grading.session", "taller.grading.fixtures")
+SESSION_MODULES = ("taller.wire.first_trip", "taller.grading.session", "taller.grading.fixtures")
 COLLECT_SECONDS = 60.0
 # El proceso del que nacen las apps no sabe nada de quien califica: ni siquiera su entorno.
 KNOWN_TO_APPS = {"LANG": "C.UTF-8"}

@@ -15,6 +15,7 @@ from taller.runner.run import Address, Run
 # Lo que importan las apps del curso: importarlo aquí una vez es lo que hace rápido cada arranque.
 APP_MODULES = (
     "taller.runner.serve",
+    "taller.runner.first_trip",
     "taller.runner.work",
     "taller.runner.once",
     "fastapi",
@@ -29,14 +30,16 @@ APP_MODULES = (
     "aiosmtplib",
     "taskiq_redis",
     "httpx",
+    "httpcore",
     "sse_starlette",
     "uvloop",
 )
-# Lo que solo importan algunas. prometheus_client no está: decide al importarse si cuenta para varios procesos.
+# Lo que solo importan algunas.
 SOME_APP_MODULES = (
     "alembic.command",
     "asyncpg",
     "jwt",
+    "prometheus_client",
     "pwdlib.hashers.argon2",
     "sqlalchemy.ext.asyncio",
     "sqlalchemy.dialects.postgresql.asyncpg",

@@ -35,6 +35,9 @@ from taller.runner.limits import LOG_LIMIT, NOTES_LIMIT
 
 Notify = Callable[[dict[str, Any]], None]
 
+# Paquetes que miran una variable de entorno al importarse: con ella, no sirve lo que importó el proceso caliente.
+DECIDED_AT_IMPORT = {"PROMETHEUS_MULTIPROC_DIR": "prometheus_client"}
+
 PR_SET_CHILD_SUBREAPER = 36
 # Lo que se da, como mucho, a quienes limpian detrás de otros (`cleaners`).
 CLEANING_SECONDS = 5.0
@@ -123,12 +126,20 @@ def become_worker(
     os.environ.clear()
     os.environ.update(request["env"], TMPDIR=scratch or "/tmp")
     tempfile.tempdir = None
+    for package in (package for variable, package in DECIDED_AT_IMPORT.items() if variable in os.environ):
+        forget(package)
 
     def notify(note: dict[str, Any]) -> None:
         os.write(notes, json.dumps(note).encode() + b"\n")
 
     entry = importlib.import_module(request["entry"])
     sys.exit(entry.main(request["payload"], listener, notify))
+
+
+def forget(package: str) -> None:
+    """Que la próxima vez se importe de nuevo."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        del sys.modules[name]
 
 
 class Supervisor:

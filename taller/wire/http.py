@@ -84,7 +84,9 @@ class HttpClient:
         address = self.target.address
         unlimited = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         transport = httpx.AsyncHTTPTransport(uds=address.path or None, verify=NO_TLS, limits=unlimited)
-        async with httpx.AsyncClient(transport=transport, base_url=address.http, timeout=None) as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url=address.http, timeout=None, trust_env=False
+        ) as client:
 
             async def one() -> httpx.Response:
                 async with client.stream(method, path, **options) as response:
