@@ -12,6 +12,7 @@ from typing import Protocol
 
 from taller.catalog import Exercise
 from taller.errors import TallerError
+from taller.grading.gate import Gate
 from taller.grading.submissions import Contents
 from taller.verdicts import CheckVerdict, ExerciseVerdict
 
@@ -28,18 +29,18 @@ class ExerciseChecker(Protocol):
 
 @dataclass
 class Grader:
-    """Comprueba como mucho `at_once` ejercicios a la vez: esperan más que calculan."""
+    """Comprueba como mucho `at_once` ejercicios a la vez, y solo si caben (`Gate`)."""
 
     checker: ExerciseChecker
     at_once: int
-    _free: asyncio.Semaphore = field(init=False)
+    _gate: Gate = field(init=False)
 
     def __post_init__(self) -> None:
-        self._free = asyncio.Semaphore(self.at_once)
+        self._gate = Gate(self.at_once)
 
     async def examine(self, exercise: Exercise, contents: Contents, seed: str, digest: str) -> ExerciseVerdict:
         """El veredicto de un ejercicio. Lo que falla se repite, con la misma semilla: si se contradice, es dudoso."""
-        async with self._free, staged(contents, exercise) as folder:
+        async with self._gate.turn(), staged(contents, exercise) as folder:
             started = time.perf_counter()
             try:
                 verdict = await self._examine(exercise, folder, seed)

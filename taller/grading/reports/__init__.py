@@ -47,7 +47,7 @@ def write_reports(
         *(write_gradescope(results, folder) if gradescope else ()),
         *_student_pages(results, folder),
     ]
-    pairs = similar_pairs(results.grades, _given_code())
+    pairs = similar_pairs(results.grades, _given_code(results))
     written.append(write_page(folder / "parecidos.html", "pairs.html", results=results, pairs=pairs))
     changed = changes(previous, results) if previous else None
     index = write_class_page(folder / "index.html", results, pairs, [], changed)
@@ -69,9 +69,12 @@ def _student_pages(results: ClassResults, folder: Path) -> Iterator[Path]:
         )
 
 
-def _given_code() -> Iterator[str]:
-    """Lo que el curso da hecho: que dos entregas lo compartan no dice nada."""
+def _given_code(results: ClassResults) -> Iterator[str]:
+    """Lo que el curso da hecho en las lecciones calificadas: que dos entregas lo compartan no dice nada."""
+    graded = {verdict.id for grade in results.grades for verdict in grade.exercises}
     for lesson in lessons(ROOT):
+        if not graded.intersection(exercise.id for exercise in lesson.exercises):
+            continue
         yield from (path.read_text(encoding="utf-8") for path in given_files(lesson) if path.suffix == ".py")
         for exercise in lesson.exercises:
             yield from skeletons(exercise).values()

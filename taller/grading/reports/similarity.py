@@ -6,6 +6,7 @@ veredicto. Las fichas las saca una expresión regular y no el analizador de Pyth
 tarda según lo que ocupe.
 """
 
+import functools
 import keyword
 import re
 from bisect import bisect_right
@@ -96,6 +97,8 @@ def similar_pairs(grades: list[Grade], given: Iterable[str]) -> list[Pair]:
     return sorted(pairs, key=lambda pair: (-pair.weight, pair.left.key, pair.right.key))[:MOST_PAIRS]
 
 
+# Muchas entregas traen iguales los archivos que no han tocado.
+@functools.lru_cache(256)
 def tokens(text: str) -> Tokens:
     text = text[:LONGEST_FILE]
     found = [match for match in TOKEN.finditer(text) if match.lastgroup != "comment"]
