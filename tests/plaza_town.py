@@ -152,7 +152,7 @@ def town(
             port = free_port()
             base = f"http://127.0.0.1:{port}"
             web = _process(f"web-{number}", uvicorn_arguments(port, app), place, folder, project)
-            web.ready = partial(_answers, base)
+            web.ready = partial(answers, f"{base}/health/ready")
             place.webs.append(web)
             place.bases.append(base)
         place.worker = _process("worker", TASKIQ, place, folder, project)
@@ -177,9 +177,9 @@ def _process(name: str, arguments: Sequence[str], place: Town, folder: Path, pro
     return Process(arguments, project, place.env, folder / f"{name}.log")
 
 
-def _answers(base: str) -> bool:
+def answers(url: str) -> bool:
     with contextlib.suppress(httpx.TransportError):
-        return httpx.get(f"{base}/health/ready", timeout=2.0).status_code == 200
+        return httpx.get(url, timeout=2.0).status_code == 200
     return False
 
 

@@ -5,11 +5,13 @@ import contextlib
 import importlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 from plaza_client import Person, Reader, Writer, events, of_type, plain_http, send, until
-from plaza_town import PROJECT, Town, town
+from plaza_town import PROJECT, Process, Town, answers, free_port, town, uvicorn_arguments
 from sqlalchemy.exc import DBAPIError
 from websockets.asyncio.client import ClientConnection
 
@@ -125,6 +127,63 @@ async def test_what_a_process_saved_and_did_not_live_to_announce_is_seen(plaza: 
             while any(len(reader.seen) < 2 for reader in readers):
                 await asyncio.sleep(0.02)
     assert [reader.seen for reader in readers] == [[(1, "antes"), (2, "después")]] * 2
+
+
+async def test_what_was_saved_without_redis_is_told_as_soon_as_it_is_found(
+    plaza: Town, owner: Person, room: int, tmp_path: Path
+) -> None:
+    """Los demás tienen su bus sano, así que no miran la base hasta dentro de un rato: hay que avisarles."""
+    door = free_port()
+    env = {**plaza.env, "REDIS_URL": f"redis://127.0.0.1:{door}"}
+    web = Process(uvicorn_arguments(port := free_port()), PROJECT, env, tmp_path / "apartada.log")
+    base = f"http://127.0.0.1:{port}"
+    web.ready = lambda: answers(f"{base}/health/live")
+    try:
+        await asyncio.to_thread(web.start)
+        async with owner.socket() as socket:
+            await send(socket, type="join", room=room)
+            await send(socket, type="send", room=room, text="hola", client_id="antes")
+            path = f"/api/messages/{(await until(socket, of_type('ack')))['id']}"
+            apart = Person(owner.name, [base], owner.token)
+            (await apart.request("PATCH", path, json={"text": "adiós"})).raise_for_status()
+            with pytest.raises(TimeoutError):
+                await until(socket, of_type("edited"), within=0.5)
+            async with tunnel(door, plaza.valkey.url):
+                assert (await until(socket, of_type("edited"), within=4))["text"] == "adiós"
+    finally:
+        web.kill()
+
+
+@contextlib.asynccontextmanager
+async def tunnel(port: int, url: str) -> AsyncIterator[None]:
+    """En el bloque, quien llama a `port` habla con el servidor de `url`."""
+
+    joined = set[asyncio.Task[None]]()
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+
+    async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_unix_connection(urlsplit(url).path)
+        try:
+            await asyncio.gather(pipe(reader, back), pipe(there, writer))
+        finally:
+            for end in (back, writer):
+                end.close()
+                with contextlib.suppress(OSError):
+                    await end.wait_closed()
+
+    def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        joined.add(asyncio.create_task(join(reader, writer)))
+
+    async with await asyncio.start_server(keep, "127.0.0.1", port) as server:
+        yield
+        server.close()
+        for task in joined:
+            task.cancel()
+        await asyncio.gather(*joined, return_exceptions=True)
 
 
 async def save_without_announcing(plaza: Town, room: int, client_id: str) -> None:

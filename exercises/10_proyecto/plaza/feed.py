@@ -43,6 +43,8 @@ class Feed:
     bus: Bus
     journal: Journal
     _rooms: dict[int, RoomFeed] = field(init=False, default_factory=dict)
+    # Las salas en las que se ha guardado algo aquí sin que el bus lo anunciara: los demás aún no lo saben.
+    _untold: set[int] = field(init=False, default_factory=set)
     _tasks: set["asyncio.Task[None]"] = field(init=False, default_factory=set)
 
     async def follow(self, room_id: int, head: int) -> int:
@@ -109,8 +111,25 @@ class Feed:
         if room is not None and room.early:
             await self.catch_up({room_id})
 
+    def silent(self, room_ids: set[int]) -> None:
+        """Se ha guardado algo que el bus no ha anunciado: que se vea ya aquí y, cuando haya bus, en los demás."""
+        self._untold |= room_ids
+        self.hurry(room_ids)
+
+    async def tell_untold(self) -> None:
+        """Anuncia en qué salas se guardó algo en silencio: cada proceso mirará qué le falta."""
+        if not (self._untold and self.bus.healthy):
+            return
+        rooms, self._untold = self._untold, set()
+        told = False
+        try:
+            told = await self.bus.announce("saved", rooms=sorted(rooms))
+        finally:
+            if not told:
+                self._untold |= rooms
+
     def hurry(self, room_ids: set[int]) -> None:
-        """Se ha guardado algo que el bus no ha anunciado: que se vea ya, al menos aquí."""
+        """Pone al día esas salas, sin esperar a que acabe."""
         task = asyncio.create_task(self.catch_up(room_ids))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -145,5 +164,6 @@ class Feed:
         for turn in itertools.count():
             await asyncio.sleep(POLL_SECONDS)
             await self._forget_empty()
+            await self.tell_untold()
             if not self.bus.healthy or turn % POLLS_WITH_BUS == 0:
                 await self.catch_up()

@@ -106,6 +106,8 @@ class Resources:
                 self.close_session(UUID(notice["session"]))
             case "presence":
                 self.tell_presence(notice["user"], notice["username"], notice["online"], notice["rooms"])
+            case "saved":
+                self.feed.hurry(set(notice["rooms"]))
             case "notification":
                 self.notices.arrived(notice["user"], notice["id"])
 
@@ -143,7 +145,8 @@ class Resources:
             self.forget_member(room_id, user_id)
 
     async def found_bus(self) -> None:
-        """Se ha vuelto a encontrar Redis: lo que se contó mientras tanto hay que leerlo."""
+        """Se ha vuelto a encontrar Redis: lo que se contó mientras tanto hay que leerlo, y contar lo que no se pudo."""
+        await self.feed.tell_untold()
         await self.feed.catch_up()
         await self.presence.beat()
         self.notices.hurry()
@@ -179,7 +182,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         drain=drain,
     )
     bus.on_event, bus.on_found = resources.receive, resources.found_bus
-    journal.on_silent, journal.on_tasks = feed.hurry, queue.hurry
+    journal.on_silent, journal.on_tasks = feed.silent, queue.hurry
     presence.living = lambda: [each.presence_key for each in hub.connections]
     jobs = (bus.run, hub.run, journal.run, feed.run, presence.run, notices.run, resources.vitals.run, resources.verify)
     async with contextlib.AsyncExitStack() as stack:
