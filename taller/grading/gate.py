@@ -45,4 +45,4 @@ async def spare() -> float:
     started = asyncio.get_running_loop().time()
     await asyncio.sleep(LOOK_SECONDS)
     elapsed = asyncio.get_running_loop().time() - started
-    return (psutil.cpu_times().idle - idle) / elapsed / (os.cpu_count() or 1)
+    return float(psutil.cpu_times().idle - idle) / elapsed / (os.cpu_count() or 1)
