@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -267,6 +268,29 @@ async def test_logging_out_ends_the_open_connections(owner: Person) -> None:
             await socket.wait_closed()
         assert socket.close_code == 4001
     assert (await owner.request("GET", "/api/rooms")).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/events/dashboard", "/events/notifications"])
+async def test_logging_out_ends_the_open_streams_of_every_process(plaza: Town, owner: Person, path: str) -> None:
+    headers = {"Authorization": f"Bearer {owner.token}"}
+    async with plain_http(plaza.bases[1], 10, headers) as http, http.stream("GET", path) as stream:
+        assert stream.status_code == 200
+        assert (await owner.request("POST", "/api/logout")).status_code == 204
+        async with asyncio.timeout(3):
+            await stream.aread()
+
+
+@pytest.mark.parametrize("path", ["/events/dashboard", "/events/notifications"])
+async def test_a_stream_lasts_what_its_token_lasts(plaza: Town, owner: Person, path: str) -> None:
+    ticket = (await owner.request("POST", "/api/tickets")).raise_for_status().json()["ticket"]
+    async with plaza.valkey.client() as redis:
+        saved = json.loads(await redis.get(f"ticket:{ticket}"))
+        expires_at = time.time() + 1
+        await redis.set(f"ticket:{ticket}", json.dumps({**saved, "expires_at": expires_at}))
+    async with plain_http(plaza.base, 10) as http, http.stream("GET", path, params={"ticket": ticket}) as stream:
+        async with asyncio.timeout(4):
+            await stream.aread()
+    assert time.time() >= expires_at
 
 
 async def test_a_session_that_ends_unannounced_does_not_outlive_the_next_review(plaza: Town, owner: Person) -> None:

@@ -250,10 +250,10 @@ class Conversation:
         self.connection.identity = identity
         self.expiry.cancel()
         self.expiry = self._close_at_expiry()
-        self._tell({"type": "renewed", "expires_in": round(identity.expires_at - time.time())})
+        self._tell({"type": "renewed", "expires_in": round(identity.seconds_left)})
 
     def _close_at_expiry(self) -> asyncio.TimerHandle:
-        left = max(0.0, self.connection.identity.expires_at - time.time())
+        left = self.connection.identity.seconds_left
         return asyncio.get_running_loop().call_later(left, self.connection.close, SESSION_ENDED)
 
     def _require_joined(self, room_id: int) -> None:

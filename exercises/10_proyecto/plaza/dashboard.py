@@ -15,14 +15,7 @@ RETRY_MS = 2000
 
 @router.get("/events/dashboard", response_class=EventSourceResponse)
 async def live(user: StreamUser, plaza: Plaza) -> AsyncIterator[ServerSentEvent]:
-    vitals = plaza.vitals
-    vitals.viewers += 1
-    metrics.connections.labels("sse").inc()
-    metrics.opened.labels("sse").inc()
-    try:
+    with plaza.vitals.watch(user) as vitals:
         yield ServerSentEvent(retry=RETRY_MS, comment="conectado")
         # TODO 32: Espera a que cambie y envía lo último; mientras un envío está parado, lo intermedio se salta.
         yield ServerSentEvent(event="metrics", data={})
-    finally:
-        vitals.viewers -= 1
-        metrics.connections.labels("sse").dec()

@@ -6,8 +6,10 @@ import json
 import os
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -15,12 +17,35 @@ from redis.exceptions import RedisError
 from plaza import metrics
 from plaza.database import Database
 from plaza.metrics import Sample, nest, samples
+from plaza.sessions import Identity
 
 # Quien lleva sin dejar una muestra lo que tardan estas, ya no está.
 STALE_SAMPLES = 3.5
 # La ve igual cada proceso: en el total no se suma.
 SHARED = {"tasks_queued"}
 ALERTS = {"delivery_p99_seconds": 0.5, "tasks_queued": 100, "outbox_bytes": 5_000_000}
+
+
+@dataclass(eq=False)
+class Viewer:
+    """Quien mira el tablero. `changed` se pone cuando hay algo nuevo en `latest`, o cuando se le acaba (`closed`)."""
+
+    identity: Identity
+    vitals: "Vitals"
+    closed: bool
+    changed: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+
+    @property
+    def latest(self) -> dict[str, Any]:
+        return self.vitals.latest
+
+    def wake(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def end(self) -> None:
+        self.closed = True
+        self.wake()
 
 
 @dataclass
@@ -32,8 +57,7 @@ class Vitals:
     database: Database
     seconds: float
     latest: dict[str, Any] = field(init=False, default_factory=dict)
-    changed: asyncio.Event = field(init=False, default_factory=asyncio.Event)
-    viewers: int = field(init=False, default=0)
+    viewers: set[Viewer] = field(init=False, default_factory=set)
     closed: bool = field(init=False, default=False)
     _before: tuple[float, dict[str, float]] | None = field(init=False, default=None)
 
@@ -50,7 +74,8 @@ class Vitals:
                 await self.redis.hset("vitals", self.name, json.dumps({"at": time.time(), "samples": mine}))
             if self.viewers:
                 self.latest = self._compose(await self._everyone(mine))
-                self._wake()
+                for viewer in self.viewers:
+                    viewer.wake()
             await asyncio.sleep(self.seconds)
 
     async def _count_tasks(self) -> None:
@@ -97,13 +122,30 @@ class Vitals:
             "cache_hit_ratio": hits / (hits + misses) if hits + misses else None,
         }
 
-    def _wake(self) -> None:
-        self.changed.set()
-        self.changed = asyncio.Event()
+    @contextlib.contextmanager
+    def watch(self, identity: Identity) -> Iterator[Viewer]:
+        """Alguien mira, en el bloque: mientras le dure el token, y mientras este proceso no se despida."""
+        viewer = Viewer(identity, self, self.closed)
+        expiry = asyncio.get_running_loop().call_later(identity.seconds_left, viewer.end)
+        self.viewers.add(viewer)
+        metrics.connections.labels("sse").inc()
+        metrics.opened.labels("sse").inc()
+        try:
+            yield viewer
+        finally:
+            self.viewers.discard(viewer)
+            expiry.cancel()
+            metrics.connections.labels("sse").dec()
+
+    def close_session(self, session_id: UUID) -> None:
+        for viewer in self.viewers:
+            if viewer.identity.session_id == session_id:
+                viewer.end()
 
     def end_streams(self) -> None:
         self.closed = True
-        self._wake()
+        for viewer in self.viewers:
+            viewer.end()
 
 
 Key = tuple[str, tuple[tuple[str, str], ...]]

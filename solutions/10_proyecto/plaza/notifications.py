@@ -1,5 +1,6 @@
 """La bandeja de entrada, su flujo en vivo y el estado de las tareas."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -83,6 +84,7 @@ async def live(
 ) -> AsyncIterator[ServerSentEvent]:
     """Los avisos que van llegando; con `Last-Event-ID`, antes los que haya después de ese."""
     stream = Stream(user)
+    expiry = asyncio.get_running_loop().call_later(user.seconds_left, stream.end)
     plaza.notices.streams[user.user_id].add(stream)
     metrics.connections.labels("sse").inc()
     metrics.opened.labels("sse").inc()
@@ -101,6 +103,7 @@ async def live(
                 # Al volver aquí, el suceso ya se ha escrito en la conexión.
                 await plaza.notices.sent_by_stream(new["id"])
     finally:
+        expiry.cancel()
         _close(plaza.notices, stream)
 
 

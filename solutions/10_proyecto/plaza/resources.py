@@ -91,6 +91,7 @@ class Resources:
             if connection.identity.session_id == session_id:
                 connection.close(SESSION_ENDED)
         self.notices.close_session(session_id)
+        self.vitals.close_session(session_id)
 
     def receive(self, channel: str, text: str) -> None:
         """Un aviso del bus: de una sala, o de control."""
@@ -132,7 +133,8 @@ class Resources:
                     doubtful = not self.bus.healthy
 
     async def verify_once(self) -> None:
-        sessions = {each.identity.session_id for each in (*self.hub.connections, *self.notices.everyone)}
+        everyone = (*self.hub.connections, *self.notices.everyone, *self.vitals.viewers)
+        sessions = {each.identity.session_id for each in everyone}
         for ended in sessions - await self.sessions.open_ids(list(sessions)):
             self.close_session(ended)
         joined = {(room, each.identity.user_id) for each in self.hub.connections for room in each.rooms}

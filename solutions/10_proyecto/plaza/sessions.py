@@ -36,6 +36,10 @@ class Identity(BaseModel):
     session_id: UUID
     expires_at: float
 
+    @property
+    def seconds_left(self) -> float:
+        return max(0.0, self.expires_at - time.time())
+
 
 class Tokens(BaseModel):
     access_token: str
