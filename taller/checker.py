@@ -105,7 +105,7 @@ class Checker:
         según llegan. Si se cancela, no queda nada en marcha.
         """
         started = time.perf_counter()
-        session = self._take_ready(exercise, folder) if seed is None and only is None else None
+        session = await self._take_ready(exercise, folder) if seed is None and only is None else None
         session = session or await self._open(exercise, folder, seed or secrets.token_hex(4), only)
         try:
             session.go()
@@ -126,9 +126,12 @@ class Checker:
         for key in list(self._ready):
             await self._ready.pop(key).close()
 
-    def _take_ready(self, exercise: Exercise, folder: Path) -> Session | None:
+    async def _take_ready(self, exercise: Exercise, folder: Path) -> Session | None:
         session = self._ready.pop((exercise.id, folder), None)
-        if session is None or session.run.exit or session.checks_version != _version(exercise):
+        if session is None:
+            return None
+        if session.run.exit or session.checks_version != _version(exercise):
+            await session.close()
             return None
         return session
 
@@ -200,4 +203,5 @@ def _recognised(exercise: Exercise, check: CheckVerdict) -> CheckVerdict:
 
 
 def _version(exercise: Exercise) -> float:
-    return exercise.check_file.stat().st_mtime
+    """Cuándo cambiaron por última vez sus controles, o lo que comparten con los de la lección."""
+    return max(path.stat().st_mtime for path in exercise.check_file.parent.glob("*.py"))

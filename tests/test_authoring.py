@@ -1,10 +1,13 @@
 """`autor validar` encuentra cada manera de que una lección no sea sólida."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from whole_course import copy_course, environment
 
 from taller.authoring.excerpts import check_excerpts, update_excerpts
 from taller.authoring.exercise import prove
@@ -125,3 +128,33 @@ def test_links_and_the_map_of_the_theory(exercise: Exercise) -> None:
     assert list(check_links(map_file, lesson.root)) == []
     map_file.write_text(f"# Mapa\n\n## 61 Prueba\n\n{row.format('nada')}\n", encoding="utf-8")
     assert "lleva a un apartado que no existe" in str(next(check_links(map_file, lesson.root)))
+
+
+CHECKED_TWICE = """
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from taller.catalog import ROOT, select
+from taller.checker import Checker
+
+async def main():
+    [exercise] = select("2.1")
+    with Checker.start() as checker:
+        for _ in range(2):
+            await checker.prepare(exercise, ROOT / "solutions")
+            verdict = await checker.check(exercise, ROOT / "solutions")
+            print(verdict.checks[0].title)
+            path = exercise.check_file
+            path.write_text(path.read_text("utf-8").replace(verdict.checks[0].title, "Otro título"), "utf-8")
+
+asyncio.run(main())
+"""
+
+
+def test_an_edited_check_is_the_next_one_to_run(tmp_path: Path) -> None:
+    """Con los procesos ya calientes, que recogieron los de antes."""
+    root = copy_course(tmp_path)
+    command = [sys.executable, "-c", CHECKED_TWICE]
+    done = subprocess.run(command, cwd=root, env=environment(root), capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[1:] == ["Otro título"], done.stdout + done.stderr

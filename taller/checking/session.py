@@ -7,6 +7,7 @@ Avisa con `{"event": "collected", "checks": [{"number", "name", "title", "points
 import contextlib
 import io
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -44,6 +45,7 @@ def main(payload: dict[str, Any], signal: socket.socket | None, notify: Notify) 
     Con `signal`, deja los controles recogidos y espera un byte por él: así un veredicto empieza sin demora.
     """
     runner = inherited_runner(payload["runner_fd"])
+    forget_checks()
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         code = run_pytest(payload["arguments"], Session(runner, notify, signal))
@@ -60,6 +62,14 @@ def warm_up() -> None:
     """Recoge una vez los controles: pytest carga sus complementos y queda compilado todo lo de `checks/`."""
     with contextlib.redirect_stdout(io.StringIO()):
         run_pytest(["--collect-only", "-q", str(ROOT / "checks")], SessionHooks())
+
+
+def forget_checks() -> None:
+    """Que se carguen los controles que haya ahora en el disco, y no los que recogió el proceso caliente."""
+    checks = str(ROOT / "checks")
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(checks):
+            del sys.modules[name]
 
 
 def inherited_runner(fd: int | None) -> Runner | None:

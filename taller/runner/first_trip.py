@@ -36,7 +36,10 @@ class Letter(BaseModel):
 
 def warm_up() -> None:
     """Hace el viaje con el bucle de uvicorn. Si no llega, las apps tardarán más, y lo que falle lo dirán ellas."""
-    with contextlib.suppress(OSError, TimeoutError), asyncio.Runner(loop_factory=_config().get_loop_factory()) as runner:
+    with (
+        contextlib.suppress(OSError, TimeoutError),
+        asyncio.Runner(loop_factory=_config().get_loop_factory()) as runner,
+    ):
         runner.run(travel(_speak))
 
 
