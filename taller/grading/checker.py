@@ -21,7 +21,7 @@ from taller.grading.fixtures import TEMPLATE
 from taller.patience import patience
 from taller.runner import Run, Runner
 from taller.runner.forked import WarmProcess
-from taller.runner.runner import APP_MODULES, SOME_APP_MODULES
+from taller.runner.runner import APP_MODULES, FIRST_TRIP, SOME_APP_MODULES
 from taller.runner.sandbox import Cells, Sandbox
 from taller.verdicts import CheckVerdict
 
@@ -67,7 +67,7 @@ class ConfinedChecker(Checker):
     @classmethod
     def confined(cls, cells: Cells, exercises: Sequence[Exercise], template: Path | None = None) -> Self:
         """Lanza los procesos, para comprobar esos ejercicios, sin esperarlos."""
-        modules = [*APP_MODULES, *needed_modules(exercises), *CONFINED_MODULES]
+        modules = [*APP_MODULES, *needed_modules(exercises), FIRST_TRIP, *CONFINED_MODULES]
         apps = WarmProcess.spawn(modules, env=KNOWN_TO_APPS)
         fd = apps.control.fileno()
         sessions = WarmProcess.spawn([*CHECK_MODULES, *SESSION_MODULES], [fd])

@@ -15,7 +15,6 @@ from taller.runner.run import Address, Run
 # Lo que importan las apps del curso: importarlo aquí una vez es lo que hace rápido cada arranque.
 APP_MODULES = (
     "taller.runner.serve",
-    "taller.runner.first_trip",
     "taller.runner.work",
     "taller.runner.once",
     "fastapi",
@@ -34,6 +33,8 @@ APP_MODULES = (
     "sse_starlette",
     "uvloop",
 )
+# Lo que solo compensa si van a nacer bastantes.
+FIRST_TRIP = "taller.runner.first_trip"
 # Lo que solo importan algunas.
 SOME_APP_MODULES = (
     "alembic.command",
@@ -84,7 +85,7 @@ def start_runner(*, thorough: bool = False) -> "Runner":
         return Runner(FreshProcess())
     from taller.runner.forked import WarmProcess
 
-    return Runner(WarmProcess.spawn((*APP_MODULES, *SOME_APP_MODULES) if thorough else APP_MODULES))
+    return Runner(WarmProcess.spawn((*APP_MODULES, *SOME_APP_MODULES, FIRST_TRIP) if thorough else APP_MODULES))
 
 
 @dataclass
