@@ -43,6 +43,15 @@ def test_checks_leave_alone_the_redis_someone_has_exported(course: Path) -> None
     assert asyncio.run(keep_and_look()) in ("sí", "sí".encode())
 
 
+def test_a_temporary_folder_with_a_long_path_is_no_obstacle(course: Path, tmp_path: Path) -> None:
+    """5.4 pone sockets Unix para la app, para Redis y para el cable que los une; en una ruta así no cabría ninguno."""
+    long = tmp_path / ("larga" * 20)
+    long.mkdir()
+    result = run(course, "comprobar", "5.4", "--de", "soluciones", TMPDIR=str(long))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert list(long.iterdir()) == []
+
+
 MISUSES = [
     ("nada",),
     ("--nada",),

@@ -13,7 +13,6 @@ tanto, lo sujeto no llega a su destino: así se la mata entre dos de sus pasos. 
 import asyncio
 import contextlib
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from taller.patience import patience
+from taller.short_paths import socket_folder
 from taller.wire import Mismatch, transcript
 from taller.wire.target import DEADLINE
 
@@ -219,7 +219,7 @@ def _flush(pending: asyncio.Queue[Chunk], target: asyncio.StreamWriter) -> None:
 @contextlib.asynccontextmanager
 async def link_to(url: str) -> AsyncIterator[Link]:
     """Un cable hasta el servidor de `url`, que llega por donde llegaba: un socket Unix o un puerto de 127.0.0.1."""
-    folder = Path(tempfile.mkdtemp(prefix="taller-"))
+    folder = socket_folder()
     path = _socket_path(url)
     link = Link(lambda: _connect(url, path), urlsplit(url).scheme)
     try:

@@ -16,7 +16,6 @@ import contextlib
 import json
 import random
 import shutil
-import tempfile
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ import h11
 
 from taller.patience import patience
 from taller.runner.runner import can_fork
+from taller.short_paths import socket_folder
 from taller.wire import Mismatch, transcript
 from taller.wire.compare import show
 from taller.wire.target import DEADLINE
@@ -177,7 +177,7 @@ def _response(http: h11.Connection, answer: Answer) -> bytes:
 async def running_source() -> AsyncIterator[Source]:
     """Una fuente para el bloque `async with`, en un socket Unix o, donde no los hay, en 127.0.0.1."""
     source = Source()
-    folder = Path(tempfile.mkdtemp(prefix="taller-"))
+    folder = socket_folder()
     try:
         async with await _listen(source, folder):
             yield source

@@ -6,6 +6,7 @@ caliente, lo heredan todos los que salen de él: una app arranca en un tercio de
 
 import asyncio
 import contextlib
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from pydantic import BaseModel, Field
 from websockets.asyncio.client import unix_connect
 
 from taller.runner.run import Address
+from taller.short_paths import short_root
 
 SECONDS = 5.0
 # En unas pocas vueltas el intérprete especializa el código por el que pasan: también eso se hereda.
@@ -37,7 +39,7 @@ class Letter(BaseModel):
 def warm_up() -> None:
     """Hace el viaje con el bucle de uvicorn. Si no llega, las apps tardarán más, y lo que falle lo dirán ellas."""
     with (
-        contextlib.suppress(OSError, TimeoutError),
+        contextlib.suppress(Exception, SystemExit),
         asyncio.Runner(loop_factory=_config().get_loop_factory()) as runner,
     ):
         runner.run(travel(_speak))
@@ -45,13 +47,15 @@ def warm_up() -> None:
 
 async def travel(speak: Callable[[Address], Awaitable[None]]) -> None:
     """Sirve la app mientras `speak` habla con ella, unas cuantas veces."""
-    with tempfile.TemporaryDirectory(prefix="taller-") as folder:
+    with tempfile.TemporaryDirectory(prefix="taller-", dir=short_root()) as folder:
         address = Address(path=str(Path(folder, "app.sock")))
-        server = uvicorn.Server(_config(uds=address.path))
+        # Escucha ya: quien llame antes de que el servidor esté listo, espera en la cola.
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(address.path)
+        listener.listen()
+        server = uvicorn.Server(_config())
         async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as group:
-            group.create_task(server.serve())
-            while not server.started:
-                await asyncio.sleep(0.001)
+            group.create_task(server.serve([listener]))
             for _ in range(TRIPS):
                 await speak(address)
             server.should_exit = True
@@ -95,8 +99,8 @@ def build() -> FastAPI:
     return app
 
 
-def _config(**options: str) -> uvicorn.Config:
-    return uvicorn.Config(build, factory=True, log_config=None, log_level="critical", **options)  # type: ignore[arg-type]
+def _config() -> uvicorn.Config:
+    return uvicorn.Config(build, factory=True, log_config=None, log_level="critical")
 
 
 async def _speak(address: Address) -> None:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import socket
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Protocol
 
 from taller.runner.fresh import FreshProcess
 from taller.runner.run import Address, Run
+from taller.short_paths import socket_folder
 
 # Lo que importan las apps del curso: importarlo aquí una vez es lo que hace rápido cada arranque.
 APP_MODULES = (
@@ -140,7 +140,7 @@ class Runner:
             listener = socket.create_server(("127.0.0.1", port or 0))
             return listener, Address(port=listener.getsockname()[1])
         if self._sockets is None:
-            self._sockets = Path(tempfile.mkdtemp(prefix="taller-"))
+            self._sockets = socket_folder()
         self._serial += 1
         path = self._sockets / f"{self._serial}.sock"
         listener = socket.socket(socket.AF_UNIX)

@@ -8,10 +8,9 @@ import tempfile
 from pathlib import Path
 
 from taller.services.errors import ServiceError
+from taller.short_paths import short_root
 
 LOOPBACK = "127.0.0.1"
-# La ruta de un socket Unix no puede pasar de 104 bytes en macOS ni de 108 en Linux.
-LONGEST_TEMPORARY_ROOT = 64
 # Crear una base son 300 ficheros: en memoria tarda la décima parte que en un disco ocupado.
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 2**30
@@ -27,12 +26,9 @@ def scratch_directory(owner: int | None = None, in_memory: bool = False) -> Path
 
 
 def _scratch_root(owner: int | None, in_memory: bool) -> str:
-    root = tempfile.gettempdir()
     if in_memory and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES:
         return str(MEMORY)
-    if os.name != "nt" and (owner is not None or len(root) > LONGEST_TEMPORARY_ROOT):
-        return "/tmp"
-    return root
+    return "/tmp" if os.name != "nt" and owner is not None else short_root()
 
 
 def data_directory(path: Path, owner: int | None = None) -> Path:

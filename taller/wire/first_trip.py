@@ -9,7 +9,6 @@ import contextlib
 from taller.runner import Address
 from taller.runner.first_trip import travel
 from taller.wire.http import HttpClient
-from taller.wire.mismatch import Mismatch
 from taller.wire.sse import SseClient
 from taller.wire.target import Target
 from taller.wire.transcript import transcript
@@ -18,7 +17,7 @@ from taller.wire.websocket import WebSocketClient
 
 def warm_up() -> None:
     """Hace el viaje. Si no llega, las sesiones tardarán más."""
-    with contextlib.suppress(OSError, TimeoutError, Mismatch, ExceptionGroup):
+    with contextlib.suppress(Exception, SystemExit):
         asyncio.run(travel(_speak))
     transcript.start()
 
