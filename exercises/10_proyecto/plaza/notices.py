@@ -121,7 +121,8 @@ class Notices:
     async def _by_websocket(self, user_id: int, notification_id: int) -> bool:
         """Si alguno de sus WebSockets de este proceso lo ha enviado dentro del plazo."""
         connections = self.hub.users.get(user_id)
-        row = await self._undelivered(notification_id) if connections else None
+        # También el que ya ha llevado un WebSocket de otro proceso: es otra pantalla de la misma persona.
+        row = await self._pending(notification_id, "websocket") if connections else None
         if row is None or not connections:
             return False
         sent = asyncio.Event()
@@ -136,8 +137,14 @@ class Notices:
         return True
 
     async def _undelivered(self, notification_id: int) -> RowMapping | None:
+        return await self._pending(notification_id, "")
+
+    async def _pending(self, notification_id: int, channel: str) -> RowMapping | None:
+        """El aviso, si nadie lo ha llevado aún o si quien lo llevó fue `channel`."""
         return await self.database.fetch_one(
-            f"SELECT {COLUMNS} FROM notifications n WHERE n.id = :id AND n.delivered_at IS NULL", id=notification_id
+            f"SELECT {COLUMNS} FROM notifications n WHERE n.id = :id AND coalesce(n.delivered_by, :channel) = :channel",
+            id=notification_id,
+            channel=channel,
         )
 
     async def _delivered(self, notification_id: int, channel: str) -> None:
