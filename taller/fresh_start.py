@@ -23,6 +23,15 @@ def reset(exercise: Exercise) -> Path | None:
     return kept
 
 
+def restore(exercise: Exercise) -> None:
+    """Devuelve los archivos que falten, con su esqueleto; los que están no se tocan."""
+    for relative, text in skeletons(exercise).items():
+        path = exercise.lesson.root / "exercises" / relative
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+
+
 def undo(exercise: Exercise) -> Path | None:
     """Recupera la última copia; lo escrito desde entonces queda en otra, así que se puede deshacer lo deshecho.
 

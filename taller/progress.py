@@ -7,8 +7,9 @@ Si alguien lo daña, se aparta con otro nombre y se empieza uno nuevo; nada se b
 import json
 import os
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from taller.catalog import ROOT
 from taller.errors import TallerError
@@ -79,7 +80,7 @@ def load_progress(root: Path = ROOT) -> Progress:
     try:
         text = progress.path.read_text(encoding="utf-8")
         data = json.loads(text)["exercises"]
-        progress.records = {key: Record(**record) for key, record in data.items()}
+        progress.records = {key: _record(saved) for key, saved in data.items()}
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -90,6 +91,11 @@ def load_progress(root: Path = ROOT) -> Progress:
     except (ValueError, TypeError, KeyError, AttributeError):
         progress.warning = _set_aside(progress.path)
     return progress
+
+
+def _record(saved: dict[str, Any]) -> Record:
+    """Lo que apuntó otra versión del curso y esta no conoce, no estorba."""
+    return Record(**{each.name: saved[each.name] for each in fields(Record) if each.name in saved})
 
 
 def _set_aside(path: Path) -> str:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 from conftest import CourseCopy
+from whole_course import copy_course
 
 from taller.catalog import Exercise, find_exercise
-from taller.fresh_start import NothingToUndo, latest, reset, undo
+from taller.fresh_start import NothingToUndo, latest, reset, restore, undo
 from taller.skeleton import is_edited, skeleton_of
 
 
@@ -58,3 +59,14 @@ def test_nothing_to_undo(exercise: Exercise) -> None:
     with pytest.raises(NothingToUndo, match=r"python3 curso\.py lista"):
         undo(exercise)
     assert read(exercise) == skeleton_of(exercise)
+
+
+def test_restoring_a_file_leaves_the_others_as_they_were(tmp_path: Path) -> None:
+    """Una etapa de Plaza son muchos archivos: que falte uno no es motivo para perder lo escrito en los demás."""
+    stage = find_exercise("10.2", copy_course(tmp_path))
+    mine = stage.lesson.root / "exercises" / stage.lesson.slug / "plaza" / "notices.py"
+    mine.write_text("mi trabajo\n", encoding="utf-8")
+    stage.student_file.unlink()
+    restore(stage)
+    assert stage.student_file.exists()
+    assert mine.read_text(encoding="utf-8") == "mi trabajo\n"

@@ -186,7 +186,7 @@ def test_a_deleted_file_is_noticed_and_can_be_restored(fresh: Portal) -> None:
         events.until("snapshot")
         fresh.student_file().unlink()
         assert events.until("finished")["state"] == "missing"
-        assert fresh.http.post("/api/exercises/2.1/reset").json() == {"backup": ""}
+        assert fresh.http.post("/api/exercises/2.1/restore").status_code == 204
         assert events.until("finished")["state"] == "failed"
     assert fresh.student_file().read_text(encoding="utf-8") == pristine
 

@@ -30,7 +30,7 @@ def test_it_remembers_the_best_attempt_and_when_it_passed(tmp_path: Path) -> Non
     assert again.passed_at is not None
 
 
-@pytest.mark.parametrize("damaged", ["{", "[]", '{"exercises": {"2.1": {"hola": 1}}}', "null", '{"exercises": 3}'])
+@pytest.mark.parametrize("damaged", ["{", "[]", '{"exercises": {"2.1": 3}}', "null", '{"exercises": 3}'])
 def test_a_damaged_file_is_set_aside_whole_and_said(tmp_path: Path, damaged: str) -> None:
     path = load_progress(tmp_path).path
     path.parent.mkdir()
@@ -42,6 +42,14 @@ def test_a_damaged_file_is_set_aside_whole_and_said(tmp_path: Path, damaged: str
     assert [other.read_text() for other in kept] == [damaged]
     progress.save()
     assert json.loads(path.read_text())["exercises"] == {}
+
+
+def test_what_a_newer_course_noted_is_no_damage(tmp_path: Path) -> None:
+    saved = {"schema": 1, "exercises": {"2.1": {"points": 3, "seconds_spent": 60}}}
+    (tmp_path / ".taller").mkdir()
+    (tmp_path / ".taller" / "progreso.json").write_text(json.dumps(saved))
+    progress = load_progress(tmp_path)
+    assert (progress.of("2.1").points, progress.warning) == (3, "")
 
 
 def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:

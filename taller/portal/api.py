@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from taller.catalog import CatalogError
-from taller.fresh_start import NothingToUndo, reset, undo
+from taller.fresh_start import NothingToUndo, reset, restore, undo
 from taller.livecoding import find_step, go_to, live_folder
 from taller.portal.hub import as_event
 from taller.portal.pieces import ExerciseDep, LessonDep, Pieces, PiecesDep, exercise_of
@@ -63,6 +63,16 @@ async def reset_exercise(exercise: ExerciseDep, pieces: PiecesDep) -> dict[str, 
         command = f"python3 curso.py reiniciar {exercise.id}"
         raise HTTPException(500, f"No se pudo reiniciar: {error}. Prueba con: {command}") from error
     return {"backup": kept.relative_to(pieces.root).as_posix() if kept else ""}
+
+
+@router.post("/exercises/{exercise_id}/restore", status_code=204)
+async def restore_exercise(exercise: ExerciseDep) -> None:
+    """Trae de vuelta lo que falte, y no toca lo demás."""
+    try:
+        restore(exercise)
+    except (SkeletonError, OSError) as error:
+        command = f"python3 curso.py reiniciar {exercise.id}"
+        raise HTTPException(500, f"No se pudo restaurar: {error}. Prueba con: {command}") from error
 
 
 @router.delete("/exercises/{exercise_id}/reset", status_code=204)

@@ -60,6 +60,9 @@ class Outline:
         """La lección a la que llevan todas, si está escrita."""
         return next((stage.lesson for stage in self.stages if stage.lesson.package and stage.lesson.written), None)
 
+    def has_passed(self, exercise: Exercise) -> bool:
+        return any(step.passed for step in self.steps if step.exercise == exercise)
+
     def after(self, exercise: Exercise) -> Exercise | None:
         """El ejercicio que sigue a otro."""
         order = [step.exercise for step in self.steps]

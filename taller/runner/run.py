@@ -186,7 +186,9 @@ class Run:
         if self._ended.is_set():
             return
         self.exit = end
-        self._settle(LaunchError(f"Tu app {end} antes de atender ninguna conexión."))
+        # Sin dirección no es una app, sino un obrero o un servidor.
+        whose = f"Tu app {end} antes de atender ninguna conexión." if self.address else f"{end} antes de estar listo."
+        self._settle(LaunchError(whose[0].upper() + whose[1:]))
         self._ended.set()
         for event in self._synced.values():
             event.set()
@@ -206,4 +208,6 @@ class Run:
         stack = await self.stack()
         lines = [line.strip() for line in stack.splitlines() if line.strip().startswith("File")]
         where = f" Estaba en: {lines[0]}." if lines else ""
+        if self.address is None:
+            return f"No llegó a estar listo en {timeout:g} s: algo lo retiene mientras se carga.{where}"
         return f"Tu app no atendió conexiones en {timeout:g} s: algo la retiene mientras se carga.{where}"

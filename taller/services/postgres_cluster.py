@@ -45,14 +45,15 @@ def find_binaries() -> Path:
     raise ServiceError("No encuentro PostgreSQL. Prepara el curso con: python3 curso.py")
 
 
-def _usable(data: Path) -> bool:
+def _has_cluster(data: Path) -> bool:
+    """Si ya hay uno; de paso, quita lo que dejara escrito un servidor que murió."""
     clear_stale_pid_file(data)
     return data.exists()
 
 
 async def ensure_cluster(process: Process, binaries: Path, data: Path, log: Path, user: int | None) -> None:
     """Crea en `data` un clúster con el rol y la base `taller`, si no lo hay. Una a medias no estorba."""
-    if _usable(data):
+    if _has_cluster(data):
         return
     draft, template = data.with_name("nuevo"), _template(binaries)
     shutil.rmtree(draft, ignore_errors=True)

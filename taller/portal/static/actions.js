@@ -7,7 +7,7 @@ import { tell } from "./tell.js";
 const ACTIONS = {
   check: (button) => ask("POST", `/exercises/${exerciseOf(button)}/check`),
   hint: (button) => ask("POST", `/exercises/${exerciseOf(button)}/checks/${button.dataset.number}/hints`),
-  restore: (button) => ask("POST", `/exercises/${exerciseOf(button)}/reset`),
+  restore: (button) => ask("POST", `/exercises/${exerciseOf(button)}/restore`),
   reset,
   undo,
   "give-up": giveUp,

@@ -48,5 +48,6 @@ connect({ lesson, exercise: focus || firstUnfinished() }, handlers, document.get
 
 /** En la página de una lección, el ejercicio que más probablemente se guardará. */
 function firstUnfinished() {
-  return panels.keys().next().value ?? "";
+  const first = document.querySelector("[data-verdict]:not([data-passed])") ?? document.querySelector("[data-verdict]");
+  return first?.dataset.verdict ?? "";
 }

@@ -24,8 +24,12 @@ export function present(element) {
   element.addEventListener("click", async (event) => {
     const catchUp = event.target.closest('[data-do="catch-up"]');
     if (!catchUp) return;
-    const { backup } = await ask("POST", `/lessons/${lesson}/steps/${catchUp.dataset.number}`);
-    tell(catchUp, backup ? `Hecho. Lo que había queda en ${backup}` : "Hecho: vivo.py está en este paso.");
+    try {
+      const { backup } = await ask("POST", `/lessons/${lesson}/steps/${catchUp.dataset.number}`);
+      tell(catchUp, backup ? `Hecho. Lo que había queda en ${backup}` : "Hecho: vivo.py está en este paso.");
+    } catch (error) {
+      tell(catchUp, error.message, "failed");
+    }
   });
   document.addEventListener("keydown", (event) => {
     if (event.target.closest("pre, input, textarea") || event.ctrlKey || event.altKey || event.metaKey) return;

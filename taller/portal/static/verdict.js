@@ -66,7 +66,8 @@ export class VerdictPanel {
 
   finish(card, { quiet = false } = {}) {
     this.#shown ||= card.state !== "idle";
-    this.#element.classList.remove("stale");
+    // Si no se pudo acabar, los controles a los que no se llegó enseñan aún lo de la vez anterior.
+    this.#element.classList.toggle("stale", card.state === "problem");
     if (card.state === "missing") this.#part("checks").replaceChildren();
     this.#badge(card.state);
     this.#part("summary").replaceChildren(...this.#summary(card));
