@@ -77,13 +77,12 @@ async def _neighbour(url: str, name: str) -> AsyncIterator[Neighbour]:
 async def _ensure_room(room: Room, neighbours: dict[str, Neighbour]) -> int:
     """El número de la sala, con su gente dentro."""
     owner = neighbours[room.people[0]]
-    known = [each["id"] for each in await owner.ask("GET", "/api/rooms") if each["name"] == room.name]
-    if known:
-        return int(known[0])
-    created = await owner.ask("POST", "/api/rooms", name=room.name, private=room.private)
+    known = [each for each in await owner.ask("GET", "/api/rooms") if each["name"] == room.name]
+    found = known[0] if known else await owner.ask("POST", "/api/rooms", name=room.name, private=room.private)
+    # También en la que ya estaba: la otra vez se pudo quedar a medias.
     for name in room.people[1:]:
-        await owner.ask("POST", f"/api/rooms/{created['id']}/members", username=name, role="member")
-    return int(created["id"])
+        await owner.ask("POST", f"/api/rooms/{found['id']}/members", username=name, role="member")
+    return int(found["id"])
 
 
 async def _talk(room: Room, number: int, neighbours: dict[str, Neighbour]) -> None:
