@@ -9,6 +9,7 @@ import io
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from taller.catalog import ROOT
@@ -66,9 +67,9 @@ def warm_up() -> None:
 
 def forget_checks() -> None:
     """Que se carguen los controles que haya ahora en el disco, y no los que recogió el proceso caliente."""
-    checks = str(ROOT / "checks")
     for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", None)).startswith(checks):
+        file = getattr(module, "__file__", None)
+        if file and Path(file).is_relative_to(ROOT / "checks"):
             del sys.modules[name]
 
 

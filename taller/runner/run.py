@@ -187,8 +187,8 @@ class Run:
             return
         self.exit = end
         # Sin dirección no es una app, sino un obrero o un servidor.
-        whose = f"Tu app {end} antes de atender ninguna conexión." if self.address else f"{end} antes de estar listo."
-        self._settle(LaunchError(whose[0].upper() + whose[1:]))
+        app, other = f"Tu app {end} antes de atender ninguna conexión.", f"El proceso {end} antes de estar listo."
+        self._settle(LaunchError(app if self.address else other))
         self._ended.set()
         for event in self._synced.values():
             event.set()
@@ -209,5 +209,5 @@ class Run:
         lines = [line.strip() for line in stack.splitlines() if line.strip().startswith("File")]
         where = f" Estaba en: {lines[0]}." if lines else ""
         if self.address is None:
-            return f"No llegó a estar listo en {timeout:g} s: algo lo retiene mientras se carga.{where}"
+            return f"El proceso no llegó a estar listo en {timeout:g} s: algo lo retiene mientras se carga.{where}"
         return f"Tu app no atendió conexiones en {timeout:g} s: algo la retiene mientras se carga.{where}"
