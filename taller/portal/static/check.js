@@ -24,7 +24,7 @@ function title(check) {
     el("span", { class: "sign", "aria-hidden": "true" }, SIGNS[check.status]),
     el("span", { class: "visually-hidden" }, `${WORDS[check.status]}: `),
     el("span", { class: "check-title" }, `${check.number}. ${check.title}`),
-    extra.length > 0 && el("span", { class: "soft small extra" }, extra.join(" · ")),
+    extra.length > 0 && el("span", { class: "soft small worth" }, extra.join(" · ")),
   ];
 }
 
