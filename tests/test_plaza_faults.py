@@ -256,6 +256,40 @@ def mails_for(plaza: Town, name: str) -> list[str]:
         time.sleep(0.05)
 
 
+async def test_every_screen_hears_a_notice_however_quick_the_first_one_was(
+    plaza: Town, names: Iterator[str], owner: Person, room: int
+) -> None:
+    """Con uno en cada proceso, el que tarda más encuentra el aviso ya llevado por el otro."""
+    other = await Person(next(names), plaza.bases).sign_up()
+    (await owner.request("POST", f"/api/rooms/{room}/members", json={"username": other.name})).raise_for_status()
+    async with owner.socket() as socket:
+        await send(socket, type="join", room=room)
+        await send(socket, type="send", room=room, text=f"@{other.name}", client_id="1")
+        await until(socket, of_type("ack"))
+    async with asyncio.timeout(5):
+        while not (notices := await inbox(other)):
+            await asyncio.sleep(0.05)
+    user = await asyncio.to_thread(plaza.do, note_brought_by_websocket(plaza, int(str(notices[0]["id"]))))
+    async with other.socket() as slower, plaza.valkey.client() as redis:
+        await redis.publish("control", json.dumps({"kind": "notification", "user": user, "id": notices[0]["id"]}))
+        assert (await until(slower, of_type("notification")))["id"] == notices[0]["id"]
+
+
+async def note_brought_by_websocket(plaza: Town, notification: int) -> int:
+    """Apunta el aviso como llevado ya por un WebSocket, y devuelve de quién es."""
+    connection = await asyncpg.connect(plaza.postgres.url)
+    try:
+        return int(
+            await connection.fetchval(
+                "UPDATE notifications SET delivered_by = 'websocket', delivered_at = now() WHERE id = $1 "
+                "RETURNING user_id",
+                notification,
+            )
+        )
+    finally:
+        await connection.close()
+
+
 async def inbox(person: Person) -> list[dict[str, object]]:
     notices: list[dict[str, object]] = (await person.request("GET", "/api/notifications")).json()
     return notices
